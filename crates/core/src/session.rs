@@ -1,0 +1,253 @@
+//! What a driver holds of one execution: the machine, its journal so far, and the rule of what
+//! must be durable before what.
+//!
+//! Every driver (embedded engine, simulator) goes through a [`Session`], so the rule is written
+//! once (`docs/concepts/executions.md`, "What is durable before what"). A session does no I/O: it
+//! says what to commit and what to do once that is durable.
+
+use std::sync::Arc;
+
+use flux_model::effect::{Effect, TaskCall};
+use flux_model::event::{Event, TimerKey};
+use flux_model::execution::{ExecutionResult, ExecutionStatus, Wait};
+use flux_model::ids::ExecutionId;
+use flux_model::journal::{Entry, JournalEvent};
+use flux_model::node_type::Purity;
+use flux_model::review::{Decision, ReviewRequest, ReviewStatus};
+use flux_model::{ReviewId, Timestamp};
+
+use crate::machine::{Execution, step};
+use crate::plan::Plan;
+
+/// Waits listed with an execution; beyond these, only the journal has them.
+pub const WAITS_LISTED_MAX: usize = 100;
+
+/// One execution in the hands of a driver.
+#[derive(Debug)]
+pub struct Session {
+    state: Execution,
+    next_seq: u64,
+    /// Entries not yet handed out for a commit.
+    pending: Vec<Entry>,
+    /// What is to be done once the pending entries are durable.
+    after: Vec<Effect>,
+}
+
+/// What one event came to.
+#[derive(Debug, Default)]
+pub struct Applied {
+    /// Whether the event changed anything; if not, there is nothing else.
+    pub changed: bool,
+    /// Pure tasks: to be computed at once, nothing is awaited for them.
+    pub run_now: Vec<TaskCall>,
+}
+
+/// What to make durable, and what to do then.
+#[derive(Debug)]
+pub struct Commit {
+    /// Entries to append, numbered.
+    pub entries: Vec<Entry>,
+    /// Where the execution stands after them.
+    pub status: ExecutionStatus,
+    /// What it waits for, if it is waiting; at most [`WAITS_LISTED_MAX`].
+    pub waits: Vec<Wait>,
+    /// How it ended, if it did.
+    pub result: Option<ExecutionResult>,
+    /// Timers that survive a restart, to be stored with the entries.
+    pub timers: Vec<TimerChange>,
+    /// Reviews, to be stored with the entries.
+    pub reviews: Vec<ReviewChange>,
+    /// What to do once all of that is durable, in order. Timers and reviews are not repeated here,
+    /// except timers that live in memory only.
+    pub then: Vec<Effect>,
+}
+
+/// A timer to store or forget.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TimerChange {
+    /// Store it, in place of one of the same key.
+    Set(TimerKey, Timestamp),
+    /// Forget it.
+    Clear(TimerKey),
+}
+
+/// A review to open or close.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ReviewChange {
+    /// Open it.
+    Open(ReviewRequest),
+    /// Close it.
+    Close {
+        /// Which.
+        review: ReviewId,
+        /// How it ended.
+        status: ReviewStatus,
+        /// The decision, if a person made one.
+        decision: Option<Decision>,
+    },
+}
+
+/// A journal that does not belong to the state machine it is folded through.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FoldError {
+    /// An entry is missing.
+    #[error("journal entry {expected} is missing, {found} follows instead")]
+    Gap {
+        /// The number that should follow.
+        expected: u64,
+        /// The number that does.
+        found: u64,
+    },
+    /// An input event that changed the execution when it was written does not now.
+    #[error("journal entry {seq} does not fit the state it is applied to")]
+    Refused {
+        /// Its number.
+        seq: u64,
+    },
+}
+
+impl Session {
+    /// A session of an execution that has not begun.
+    pub fn new(plan: Arc<Plan>, id: ExecutionId) -> Self {
+        Self { state: Execution::new(plan, id), next_seq: 0, pending: Vec::new(), after: Vec::new() }
+    }
+
+    /// The session that a journal leads to. What was under way when the journal ends is in
+    /// [`Execution::outstanding`]; apply [`Event::Recovered`] first if the process was restarted.
+    ///
+    /// # Errors
+    /// [`FoldError`] if entries are missing or do not fit.
+    pub fn fold<'a>(
+        plan: Arc<Plan>,
+        id: ExecutionId,
+        journal: impl IntoIterator<Item = &'a Entry>,
+    ) -> Result<Self, FoldError> {
+        let mut session = Self::new(plan, id);
+        for entry in journal {
+            session.fold_entry(entry)?;
+        }
+        Ok(session)
+    }
+
+    /// Folds one further entry.
+    ///
+    /// # Errors
+    /// [`FoldError`] if it is not the next, or does not fit.
+    pub fn fold_entry(&mut self, entry: &Entry) -> Result<(), FoldError> {
+        if entry.seq != self.next_seq {
+            return Err(FoldError::Gap { expected: self.next_seq, found: entry.seq });
+        }
+        self.next_seq += 1;
+        let JournalEvent::Input { input } = &entry.event else { return Ok(()) };
+        let placeholder = Execution::new(self.state.plan().clone(), self.state.id());
+        let state = std::mem::replace(&mut self.state, placeholder);
+        let next = step(state, entry.at, input.clone());
+        self.state = next.state;
+        if next.applied { Ok(()) } else { Err(FoldError::Refused { seq: entry.seq }) }
+    }
+
+    /// The execution.
+    pub fn state(&self) -> &Execution {
+        &self.state
+    }
+
+    /// The number of the next entry that is not yet in a commit.
+    pub fn next_seq(&self) -> u64 {
+        self.next_seq - self.pending.len() as u64
+    }
+
+    /// How many entries wait for a commit.
+    pub fn pending(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Applies one event.
+    pub fn apply(&mut self, now: Timestamp, event: Event) -> Applied {
+        let placeholder = Execution::new(self.state.plan().clone(), self.state.id());
+        let state = std::mem::replace(&mut self.state, placeholder);
+        let next = step(state, now, event.clone());
+        self.state = next.state;
+        if !next.applied {
+            return Applied::default();
+        }
+        self.observe(now, JournalEvent::Input { input: event });
+        let mut applied = Applied { changed: true, run_now: Vec::new() };
+        for effect in next.effects {
+            match effect {
+                Effect::Record(event) => self.observe(now, event),
+                Effect::Run(call) if call.purity == Purity::Pure => applied.run_now.push(call),
+                effect @ (Effect::Run(_)
+                | Effect::Abort { .. }
+                | Effect::SetTimer { .. }
+                | Effect::ClearTimer { .. }
+                | Effect::OpenReview(_)
+                | Effect::CloseReview { .. }
+                | Effect::StartChild(_)
+                | Effect::CancelChild { .. }
+                | Effect::SendSignal { .. }
+                | Effect::Respond(_)
+                | Effect::Finish(_)) => self.after.push(effect),
+            }
+        }
+        applied
+    }
+
+    /// Adds an entry that the machine does not react to: a boundary call, a log line.
+    pub fn observe(&mut self, now: Timestamp, event: JournalEvent) {
+        self.pending.push(Entry { seq: self.next_seq, at: now, event });
+        self.next_seq += 1;
+    }
+
+    /// What must be durable before anything else happens, if there is something: effects wait for
+    /// it, or nothing is running and the driver is about to let go of the execution. Everything
+    /// else rides along with the next commit.
+    pub fn commit(&mut self) -> Option<Commit> {
+        let lets_go = self.state.status() != ExecutionStatus::Running && !self.pending.is_empty();
+        if self.after.is_empty() && !lets_go {
+            return None;
+        }
+        Some(self.take())
+    }
+
+    /// Everything that is pending, awaited or not; `None` if there is nothing.
+    pub fn flush(&mut self) -> Option<Commit> {
+        (!self.after.is_empty() || !self.pending.is_empty()).then(|| self.take())
+    }
+
+    fn take(&mut self) -> Commit {
+        let status = self.state.status();
+        let waiting = status == ExecutionStatus::Waiting;
+        let mut commit = Commit {
+            entries: std::mem::take(&mut self.pending),
+            status,
+            waits: if waiting { self.state.waits(WAITS_LISTED_MAX) } else { Vec::new() },
+            result: self.state.result().cloned(),
+            timers: Vec::new(),
+            reviews: Vec::new(),
+            then: Vec::new(),
+        };
+        for effect in std::mem::take(&mut self.after) {
+            match effect {
+                Effect::SetTimer { key, at } if key.is_durable() => {
+                    commit.timers.push(TimerChange::Set(key, at))
+                }
+                Effect::ClearTimer { key } if key.is_durable() => commit.timers.push(TimerChange::Clear(key)),
+                Effect::OpenReview(request) => commit.reviews.push(ReviewChange::Open(request)),
+                Effect::CloseReview { review, status, decision } => {
+                    commit.reviews.push(ReviewChange::Close { review, status, decision });
+                }
+                effect @ (Effect::Record(_)
+                | Effect::Run(_)
+                | Effect::Abort { .. }
+                | Effect::SetTimer { .. }
+                | Effect::ClearTimer { .. }
+                | Effect::StartChild(_)
+                | Effect::CancelChild { .. }
+                | Effect::SendSignal { .. }
+                | Effect::Respond(_)
+                | Effect::Finish(_)) => commit.then.push(effect),
+            }
+        }
+        commit
+    }
+}

@@ -1,0 +1,4 @@
+//! Black-box tests of the core.
+
+mod template_properties;
+mod templates;

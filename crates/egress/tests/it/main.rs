@@ -1,0 +1,13 @@
+//! Egress against real servers on loopback: what may be reached, what is sent, what comes back.
+//!
+//! No test leaves the machine. Names resolve through a table; where a public address is needed,
+//! rules allow a part of 127.0.0.0/8 and the rest of it plays the private network.
+
+mod bodies;
+mod corpus;
+mod limits;
+mod mistakes;
+mod redirects;
+mod secrets;
+mod tls;
+mod world;

@@ -1,0 +1,1 @@
+//! The embedded driver: run loop, timers, recovery, sweeper, admission.

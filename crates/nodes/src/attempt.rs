@@ -1,0 +1,115 @@
+//! One attempt of a node: what its executor may use, and what is left of it for the journal.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use flux_egress::{Egress, Request, Response, SecretScope};
+use flux_model::effect::TaskCall;
+use flux_model::error::Failure;
+use flux_model::event::TaskOutput;
+use flux_model::journal::LogLevel;
+use flux_model::{BoundaryCall, Tenant};
+use tokio_util::sync::CancellationToken;
+
+/// What the driver lends to an attempt.
+#[derive(Clone)]
+pub struct RunContext {
+    /// Whose execution it is.
+    pub tenant: Tenant,
+    /// The way out.
+    pub egress: Egress,
+    /// Set when the attempt must stop; it then ends with `cancelled`.
+    pub cancel: CancellationToken,
+}
+
+/// What an attempt came to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskDone {
+    /// Its output, or why there is none.
+    pub result: Result<TaskOutput, Failure>,
+    /// What the outside was asked, in the order of the answers; secrets masked.
+    pub calls: Vec<BoundaryCall>,
+    /// What it wrote to its log.
+    pub logs: Vec<LogLine>,
+}
+
+/// A line of log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLine {
+    /// How loud.
+    pub level: LogLevel,
+    /// The line.
+    pub message: String,
+}
+
+/// An attempt as its executor sees it.
+pub struct Attempt<'a> {
+    call: &'a TaskCall,
+    context: &'a RunContext,
+    secrets: SecretScope,
+    record: Mutex<Record>,
+}
+
+#[derive(Default)]
+struct Record {
+    calls: Vec<BoundaryCall>,
+    logs: Vec<LogLine>,
+}
+
+/// An answer, and which of the attempt's calls it belongs to.
+#[derive(Debug, Clone)]
+pub struct Sent {
+    /// The answer, whatever its status.
+    pub response: Response,
+    /// The call, counted from zero.
+    pub call: u32,
+}
+
+impl<'a> Attempt<'a> {
+    /// An attempt of `call`; `secrets` belongs to the config that its executor is given.
+    pub(crate) fn new(call: &'a TaskCall, context: &'a RunContext, secrets: SecretScope) -> Self {
+        Self { call, context, secrets, record: Mutex::default() }
+    }
+
+    /// What is attempted.
+    pub fn call(&self) -> &TaskCall {
+        self.call
+    }
+
+    /// Sends a request and records it.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub async fn send(&self, request: &Request) -> Result<Sent, Failure> {
+        let called = self.context.egress.call(self.context.tenant, &self.secrets, request).await;
+        let mut record = self.record();
+        let call = u32::try_from(record.calls.len()).unwrap_or(u32::MAX);
+        record.calls.push(called.record);
+        match called.outcome {
+            Ok(response) => Ok(Sent { response, call }),
+            Err(failure) => Err(Failure { call: Some(call), ..failure }),
+        }
+    }
+
+    /// Writes a line to the log of the execution.
+    pub fn log(&self, level: LogLevel, message: impl Into<String>) {
+        self.record().logs.push(LogLine { level, message: message.into() });
+    }
+
+    /// What is left of the attempt for the journal. A failure's message is for people, so tokens in
+    /// it are shown by their secrets' names.
+    pub(crate) fn end(self, result: Result<TaskOutput, Failure>) -> TaskDone {
+        let result = result
+            .map(|output| TaskOutput { value: self.secrets.mask_value(&output.value), ..output })
+            .map_err(|failure| Failure {
+                message: self.secrets.mask(&failure.message).into_owned(),
+                ..failure
+            });
+        let Record { calls, logs } = std::mem::take(&mut *self.record());
+        TaskDone { result, calls, logs }
+    }
+
+    /// A panic while the lock is held cannot leave a half-written record, so poison means nothing.
+    fn record(&self) -> MutexGuard<'_, Record> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

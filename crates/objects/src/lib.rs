@@ -1,0 +1,1 @@
+//! Content-addressed payload storage over the object_store crate.

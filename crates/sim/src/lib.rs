@@ -1,0 +1,1 @@
+//! Seeded simulator with faults and checkers. Never shipped.
