@@ -31,8 +31,6 @@ use crate::wire::Wire;
 
 /// How long an idle connection is kept. Its address was checked when it was opened.
 const IDLE_CONNECTION_KEPT: Duration = Duration::from_secs(60);
-/// Headers of one answer.
-const RESPONSE_HEADERS_MAX: usize = 200;
 /// The smallest read buffer that hyper accepts, in bytes.
 const READ_BUFFER_BYTES_MIN: usize = 8 * 1024;
 
@@ -96,8 +94,8 @@ struct Shared {
 }
 
 impl Egress {
-    /// An egress of this setup. Reads no certificate from the system: the public authorities are
-    /// built in.
+    /// An egress of this setup. Reads no certificate and no proxy from the system: the public
+    /// authorities are built in, and calls go straight to their target.
     ///
     /// # Errors
     /// [`EgressError`] if TLS cannot be set up.
@@ -115,7 +113,6 @@ impl Egress {
             .pool_idle_timeout(IDLE_CONNECTION_KEPT)
             .pool_max_idle_per_host(setup.limits.calls_per_host_max)
             .http1_max_buf_size(header_bytes)
-            .http1_max_headers(RESPONSE_HEADERS_MAX)
             .http2_max_header_list_size(u32::try_from(header_bytes).unwrap_or(u32::MAX))
             .build(Connector::new(guard.clone(), tls));
         let gates = Gates::new(&setup.limits);
@@ -133,12 +130,14 @@ impl Egress {
             Ok(outcome) => outcome,
             Err(_) => Err(failure::timeout(&trail.shown_url, limit)),
         };
-        if let Err(failure) = &outcome
-            && failure.code == ErrorCode::EgressRefused
+        let called = trail.finish(outcome);
+        if let Err(failure) = &called.outcome
+            && matches!(failure.code, ErrorCode::EgressRefused | ErrorCode::SecretHost)
         {
-            tracing::warn!(organization = %tenant.organization, project = %tenant.project, "outbound call refused by policy");
+            let Tenant { organization, project } = tenant;
+            tracing::warn!(%organization, %project, code = %failure.code, "outbound call refused: {}", failure.message);
         }
-        trail.finish(outcome)
+        called
     }
 
     /// Whether `url` could be called now: parses it, resolves its host and asks the policy.
@@ -214,7 +213,14 @@ impl Shared {
         *request.uri_mut() = uri;
         *request.headers_mut() = wire.headers.clone();
         let sent = self.client.request(request).await;
-        sent.map_err(|error| failure::exchange(&wire.shown_url, &error))
+        let answer = sent.map_err(|error| failure::exchange(&wire.shown_url, &error, &self.limits))?;
+        // The read buffer bounds the header roughly, while it comes in; this is the exact bound.
+        let bytes: usize =
+            answer.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        if bytes > self.limits.header_bytes_max {
+            return Err(failure::header_too_large(&wire.shown_url, &self.limits));
+        }
+        Ok(answer)
     }
 
     fn check_size(&self, wire: &Wire) -> Result<(), Failure> {

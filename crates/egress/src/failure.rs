@@ -8,12 +8,13 @@ use flux_model::error::Failure;
 
 use crate::connect::ConnectFailure;
 use crate::files::FileError;
+use crate::limits::{Limits, RESPONSE_HEADERS_MAX};
 
 /// Errors below one another that are looked at.
 const CAUSES_MAX: usize = 16;
 
 /// What a failed exchange with `url` (as shown) means.
-pub(crate) fn exchange(url: &str, error: &(dyn Error + 'static)) -> Failure {
+pub(crate) fn exchange(url: &str, error: &(dyn Error + 'static), limits: &Limits) -> Failure {
     let causes = causes(error);
     if let Some(failure) = causes.iter().find_map(|cause| cause.downcast_ref::<ConnectFailure>()) {
         return connect(failure);
@@ -26,8 +27,7 @@ pub(crate) fn exchange(url: &str, error: &(dyn Error + 'static)) -> Failure {
     }
     if let Some(error) = causes.iter().find_map(|cause| cause.downcast_ref::<hyper::Error>()) {
         if error.is_parse_too_large() {
-            let message = format!("The header of the answer of {url} is larger than header_bytes_max.");
-            return Failure::permanent(ErrorCode::EgressLimit, message);
+            return header_too_large(url, limits);
         }
         if error.is_parse() {
             let message = format!("{url} did not answer with HTTP: {error}.");
@@ -49,6 +49,15 @@ pub(crate) fn connect(failure: &ConnectFailure) -> Failure {
         }
         ConnectFailure::Timeout { .. } => Failure::retryable(ErrorCode::EgressTimeout, format!("{message}.")),
     }
+}
+
+/// The header of an answer is over one of its two bounds.
+pub(crate) fn header_too_large(url: &str, limits: &Limits) -> Failure {
+    let message = format!(
+        "The header of the answer of {url} is too large: header_bytes_max = {}, RESPONSE_HEADERS_MAX = {RESPONSE_HEADERS_MAX}.",
+        limits.header_bytes_max,
+    );
+    Failure::permanent(ErrorCode::EgressLimit, message)
 }
 
 /// The whole call took too long.

@@ -46,6 +46,9 @@ pub(crate) fn is_reserved(name: &str) -> bool {
 /// Whether the value of a header or parameter of this name is a credential.
 pub(crate) fn is_private_name(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
+    if name == "key" {
+        return true;
+    }
     let words: Vec<&str> = name.split(['-', '_', '.']).collect();
     words.iter().any(|word| PRIVATE_WORDS.contains(word))
         || words.windows(2).any(|pair| PRIVATE_PAIRS.contains(&(pair[0], pair[1])))
@@ -74,11 +77,12 @@ mod tests {
             "access_token",
             "client_secret",
             "password",
+            "key",
         ] {
             assert!(is_private_name(name), "{name}");
         }
         for name in
-            ["Content-Type", "Idempotency-Key", "ETag", "x-ratelimit-remaining-tokens", "key", "author"]
+            ["Content-Type", "Idempotency-Key", "ETag", "x-ratelimit-remaining-tokens", "keys", "author"]
         {
             assert!(!is_private_name(name), "{name}");
         }

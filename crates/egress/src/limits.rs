@@ -2,6 +2,11 @@
 
 use std::time::Duration;
 
+/// Headers of one request.
+pub(crate) const REQUEST_HEADERS_MAX: usize = 200;
+/// Headers of one answer over HTTP/1: the bound of hyper itself, beyond which parsing gets slow.
+pub(crate) const RESPONSE_HEADERS_MAX: usize = 100;
+
 /// The bounds of outbound calls. [`Limits::default`] is what a server uses unless configured.
 #[derive(Debug, Clone)]
 pub struct Limits {

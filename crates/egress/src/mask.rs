@@ -216,6 +216,7 @@ mod tests {
         check(secret, "?q=p%2fw%20%22%c3%b6%2b1&r", "?q=[secret:s]&r");
         check(secret, "q=p%2Fw+%22%C3%B6%2B1", "q=[secret:s]");
         check(secret, &STANDARD.encode("p/w \"ö+1"), "[secret:s]");
+        check(&[("s", "a-b.c")], "?q=a%2Db%2Ec", "?q=[secret:s]");
         check(&[("s", "abc")], "abc", "abc");
         check(&[("s", "abcd"), ("l", "abcdef")], "abcdef abcde", "[secret:l] [secret:s]e");
         check(&[("s", "secret")], "secretsecret", "[secret:s][secret:s]");

@@ -92,6 +92,14 @@ impl Payload {
         !matches!(self.pieces.as_slice(), [] | [Piece::Bytes(_)])
     }
 
+    /// Its parts that are not files.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = &[u8]> {
+        self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Bytes(bytes) => Some(&**bytes),
+            Piece::File(_) => None,
+        })
+    }
+
     fn typed(content_type: String) -> Self {
         Self { content_type: Some(content_type), ..Self::default() }
     }

@@ -199,7 +199,9 @@ impl Receiver<'_> {
         }
         let rest = masker.finish();
         bytes += rest.len() as u64;
-        sink.write(rest).await?;
+        if !rest.is_empty() {
+            sink.write(rest).await?;
+        }
         let hash = sink.finish().await?;
         let disposition =
             headers.get(CONTENT_DISPOSITION).map(|value| String::from_utf8_lossy(value.as_bytes()));
@@ -221,7 +223,7 @@ impl Receiver<'_> {
             let message = format!("The gzip data of {} is broken: {error}.", self.wire.shown_url);
             return Failure::permanent(ErrorCode::HttpResponse, message);
         }
-        failure::exchange(&self.wire.shown_url, error)
+        failure::exchange(&self.wire.shown_url, error, self.limits)
     }
 }
 

@@ -128,14 +128,15 @@ fn body(body: &Body, scope: &SecretScope) -> Option<Value> {
         Body::Multipart(parts) => {
             let shown = parts.iter().map(|part| match &part.content {
                 PartContent::Text(text) => pair(&part.name, text, scope),
-                PartContent::File(file) => {
-                    Value::object([("name", Value::text(scope.mask(&part.name))), ("value", file.to_value())])
-                }
+                PartContent::File(file) => Value::object([
+                    ("name", Value::text(scope.mask(&part.name))),
+                    ("value", scope.mask_value(&file.to_value())),
+                ]),
             });
             Some(Value::array(shown.collect()))
         }
         Body::Text { content, .. } => Some(Value::text(scope.mask(content))),
-        Body::File(file) => Some(file.to_value()),
+        Body::File(file) => Some(scope.mask_value(&file.to_value())),
     }
 }
 

@@ -110,7 +110,7 @@ fn check_bound(name: &str, plain: &SecretPlain, host: &str, port: u16) -> Result
     Err(Failure::permanent(ErrorCode::SecretHost, message))
 }
 
-fn broken() -> Failure {
+pub(crate) fn broken() -> Failure {
     Failure::permanent(
         ErrorCode::NodeConfig,
         "A secret stands where it cannot be used, or only a part of it. Use it as a whole in the URL, a header value, `auth` or the body.",

@@ -18,6 +18,8 @@ use flux_model::value::{Object, SecretPart};
 const TOKEN_PREFIX: &str = "fluxsecret";
 /// Bytes of the random number.
 const NONCE_BYTES: usize = 16;
+/// Digits of the number by which a token is noticed, even if its end was cut off.
+const PROBE_DIGITS: usize = 8;
 /// Hexadecimal digits of the position in the list of names.
 const INDEX_DIGITS: usize = 4;
 /// Different secrets that one config may refer to.
@@ -103,7 +105,12 @@ impl SecretScope {
 
     /// Whether `text` holds a token, whole or broken.
     pub(crate) fn mentions(&self, text: &str) -> bool {
-        !self.names.is_empty() && text.contains(&*self.marker)
+        !self.names.is_empty() && text.contains(self.probe())
+    }
+
+    /// The part of the marker that is searched for.
+    fn probe(&self) -> &str {
+        &self.marker[..self.marker.len().min(TOKEN_PREFIX.len() + PROBE_DIGITS)]
     }
 
     /// Whether there are no secrets in it.
@@ -128,20 +135,20 @@ impl SecretScope {
         }
         let mut pieces = Vec::new();
         let mut rest = text;
-        while let Some(at) = rest.find(&*self.marker) {
+        while let Some(at) = rest.find(self.probe()) {
             if at > 0 {
                 pieces.push(Piece::Text(&rest[..at]));
             }
-            let after = &rest[at + self.marker.len()..];
-            let index = after.get(..INDEX_DIGITS).and_then(|digits| usize::from_str_radix(digits, 16).ok());
-            match index.filter(|index| *index < self.names.len()) {
-                Some(index) => {
+            match self.token(&rest[at..]) {
+                Some((index, after)) => {
                     pieces.push(Piece::Secret(index));
-                    rest = &after[INDEX_DIGITS..];
+                    rest = after;
                 }
                 None => {
                     pieces.push(Piece::Broken);
-                    rest = after;
+                    let token = &rest[at..];
+                    let cut = token.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(token.len());
+                    rest = &token[cut..];
                 }
             }
         }
@@ -149,6 +156,13 @@ impl SecretScope {
             pieces.push(Piece::Text(rest));
         }
         pieces
+    }
+
+    /// The token that `text` starts with, and what follows it.
+    fn token<'t>(&self, text: &'t str) -> Option<(usize, &'t str)> {
+        let (digits, after) = text.strip_prefix(&*self.marker)?.split_at_checked(INDEX_DIGITS)?;
+        let index = usize::from_str_radix(digits, 16).ok().filter(|index| *index < self.names.len())?;
+        Some((index, after))
     }
 
     /// `value` with `change` applied to its texts and member names that hold tokens.
@@ -280,7 +294,7 @@ mod tests {
         let other = other.as_str().unwrap();
         assert_eq!(one.pieces(other), [Piece::Text(other)]);
         let guess = format!("fluxsecret{}0000", "0".repeat(32));
-        assert_eq!(one.pieces(&guess), [Piece::Text(&*guess)]);
+        assert_eq!(one.pieces(&guess), [Piece::Text(&guess)]);
         assert_eq!(SecretScope::empty().pieces(other), [Piece::Text(other)]);
     }
 
@@ -288,11 +302,13 @@ mod tests {
     fn a_token_cut_apart_is_broken_and_still_masked() {
         let (scope, token) = SecretScope::open(&Value::secret("a")).unwrap();
         let token = token.as_str().unwrap();
-        let cut = &token[..token.len() - 2];
-        assert_eq!(scope.pieces(cut), [Piece::Broken, Piece::Text("00")]);
-        assert_eq!(scope.mask(cut), "[secret]00");
-        let beyond = format!("{}0001x", &*scope.marker);
-        assert_eq!(scope.pieces(&beyond), [Piece::Broken, Piece::Text("0001x")]);
+        for length in [TOKEN_PREFIX.len() + PROBE_DIGITS, 30, token.len() - 1] {
+            let cut = format!("a {} b", &token[..length]);
+            assert_eq!(scope.pieces(&cut), [Piece::Text("a "), Piece::Broken, Piece::Text(" b")]);
+            assert_eq!(scope.mask(&cut), "a [secret] b");
+        }
+        let beyond = format!("{}0001", &*scope.marker);
+        assert_eq!(scope.pieces(&beyond), [Piece::Broken]);
     }
 
     #[test]

@@ -126,6 +126,8 @@ fn shown_parameter(pair: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn check_parse(text: &str, expect: Result<&str, ErrorCode>) {
@@ -193,6 +195,23 @@ mod tests {
         ];
         for (url, expect) in cases {
             assert_eq!(shown(url), expect);
+        }
+    }
+
+    proptest! {
+        /// The socket is opened for the host that hyper reads, the checks are made with the host
+        /// that the URL parser reads: they must be the same for whatever is accepted.
+        #[test]
+        fn every_reader_of_a_url_sees_the_same_host(rest in "[a-z0-9.:/@?#%\\[\\]_ö。-]{0,24}", secure: bool) {
+            let scheme = if secure { "https" } else { "http" };
+            if let Ok(url) = parse(&format!("{scheme}://{rest}"))
+                && let Ok(uri) = http::Uri::try_from(url.as_str())
+            {
+                prop_assert_eq!(uri.host(), url.host_str());
+                prop_assert_eq!(uri.port_u16(), url.port());
+                prop_assert_eq!(uri.scheme_str(), Some(scheme));
+                prop_assert!(!uri.authority().is_some_and(|authority| authority.as_str().contains('@')));
+            }
         }
     }
 }

@@ -9,16 +9,16 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use url::Url;
 
 use crate::headers::{is_private_name, is_reserved};
+use crate::limits::REQUEST_HEADERS_MAX;
 use crate::mask::Masker;
 use crate::payload::Payload;
 use crate::request::{Auth, Body, Request};
-use crate::reveal::Revealed;
+use crate::reveal::{self, Revealed};
+use crate::scope::SecretScope;
 use crate::{target, url_text};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const AGENT: &str = concat!("flux/", env!("CARGO_PKG_VERSION"));
-/// Headers of one request.
-const HEADERS_MAX: usize = 200;
 
 /// One hop.
 pub(crate) struct Wire {
@@ -42,7 +42,7 @@ impl Wire {
             url_text::shown(request, revealed.scope())
         };
         let mut wire = Self {
-            method: method(&request.method)?,
+            method: method(&revealed.scope().mask(&request.method))?,
             url,
             shown_url,
             headers: HeaderMap::new(),
@@ -53,19 +53,23 @@ impl Wire {
         wire.set_headers(request, revealed)?;
         wire.set_auth(&request.auth, revealed, &mut masker)?;
         wire.set_defaults(request)?;
+        wire.check_no_token(revealed.scope())?;
         Ok((wire, masker))
     }
 
     fn set_headers(&mut self, request: &Request, revealed: &Revealed<'_>) -> Result<(), Failure> {
-        if request.headers.len() > HEADERS_MAX {
+        if request.headers.len() > REQUEST_HEADERS_MAX {
             let count = request.headers.len();
-            let message = format!("The request has {count} headers, more than HEADERS_MAX = {HEADERS_MAX}.");
+            let message = format!(
+                "The request has {count} headers, more than REQUEST_HEADERS_MAX = {REQUEST_HEADERS_MAX}."
+            );
             return Err(Failure::permanent(ErrorCode::EgressLimit, message));
         }
         for (name, value) in &request.headers {
             let header = header_name(name, revealed)?;
-            let header_value = header_value(name, &revealed.text(value)?)?;
+            let mut header_value = header_value(name, &revealed.text(value)?)?;
             if is_private_name(name) || revealed.scope().mentions(value) {
+                header_value.set_sensitive(true);
                 self.private_headers.push(header.clone());
             }
             self.headers.append(header, header_value);
@@ -91,7 +95,9 @@ impl Wire {
                 (header_name(name, revealed)?, revealed.text(value)?.into_owned())
             }
         };
-        let value = header_value(name.as_str(), &value)?;
+        let mut value = header_value(name.as_str(), &value)?;
+        // Neither printed nor compressed together with other values.
+        value.set_sensitive(true);
         self.private_headers.push(name.clone());
         self.headers.insert(name, value);
         Ok(())
@@ -107,7 +113,8 @@ impl Wire {
                 self.headers.insert(CONTENT_TYPE, value);
             }
         }
-        if self.payload.is_streamed() {
+        let expects_body = matches!(self.method, Method::POST | Method::PUT | Method::PATCH);
+        if self.payload.is_streamed() || (expects_body && self.payload.length == 0) {
             self.headers.insert(CONTENT_LENGTH, HeaderValue::from(self.payload.length));
         }
         if let Some(key) = &request.idempotency_key
@@ -119,6 +126,20 @@ impl Wire {
         self.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         self.headers.entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
         self.headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(AGENT));
+        Ok(())
+    }
+
+    /// Whatever is sent has no token in it: the last check, over everything that leaves.
+    fn check_no_token(&self, scope: &SecretScope) -> Result<(), Failure> {
+        if scope.is_empty() {
+            return Ok(());
+        }
+        let headers =
+            self.headers.iter().flat_map(|(name, value)| [name.as_str().as_bytes(), value.as_bytes()]);
+        let mut sent = headers.chain([self.url.as_str().as_bytes()]).chain(self.payload.texts());
+        if sent.any(|bytes| scope.mentions(&String::from_utf8_lossy(bytes))) {
+            return Err(reveal::broken());
+        }
         Ok(())
     }
 }
@@ -152,14 +173,9 @@ fn header_name(name: &str, revealed: &Revealed<'_>) -> Result<HeaderName, Failur
     }
 }
 
-/// The value, marked so that it is neither printed nor compressed together with others.
 fn header_value(name: &str, value: &str) -> Result<HeaderValue, Failure> {
-    let mut parsed = HeaderValue::from_str(value)
-        .or_else(|_| HeaderValue::from_bytes(value.as_bytes()))
-        .map_err(|_| {
-            let message = format!("The value of header `{name}` holds a line break or control character.");
-            Failure::permanent(ErrorCode::NodeConfig, message)
-        })?;
-    parsed.set_sensitive(is_private_name(name));
-    Ok(parsed)
+    HeaderValue::from_bytes(value.as_bytes()).map_err(|_| {
+        let message = format!("The value of header `{name}` holds a line break or control character.");
+        Failure::permanent(ErrorCode::NodeConfig, message)
+    })
 }

@@ -152,6 +152,8 @@ codes! {
     RequestInvalid = "request_invalid";
     /// The body is larger than allowed.
     BodyTooLarge = "body_too_large";
+    /// The body is of a media type that is not read here.
+    MediaTypeUnsupported = "media_type_unsupported";
     /// The thing changed since it was read, or is in a state that does not allow this.
     Conflict = "conflict";
     /// The webhook's signature is missing, wrong or too old.

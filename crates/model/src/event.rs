@@ -78,6 +78,11 @@ pub enum Event {
     },
     /// The process restarted; attempts that were running were interrupted.
     Recovered,
+    /// The driver cannot carry the execution on: its journal is over its limit.
+    LimitExceeded {
+        /// Which limit, with the measured value.
+        failure: Failure,
+    },
 }
 
 /// What a task produced.

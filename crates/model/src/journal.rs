@@ -194,6 +194,7 @@ fn input_values(event: &mut Event) -> Vec<&mut Value> {
         Event::TimerFired { .. }
         | Event::ChildStarted { .. }
         | Event::CancelRequested { .. }
+        | Event::LimitExceeded { .. }
         | Event::Recovered => Vec::new(),
     }
 }

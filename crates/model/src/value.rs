@@ -409,6 +409,8 @@ mod tests {
     fn json_round_trips_in_order() {
         check_round_trip(r#"{"b":1,"a":[null,true,-3,2.5,"ä\n"],"big":18446744073709551615,"o":{}}"#);
         check_round_trip("[]");
+        // Every digit of a double survives: a journal that is read back must give the same values.
+        check_round_trip("[-2.140873863797507e-147,1.388786224825648e307]");
     }
 
     #[test]

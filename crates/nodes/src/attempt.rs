@@ -95,15 +95,17 @@ impl<'a> Attempt<'a> {
         self.record().logs.push(LogLine { level, message: message.into() });
     }
 
-    /// What is left of the attempt for the journal. A failure's message is for people, so tokens in
-    /// it are shown by their secrets' names.
+    /// What is left of the attempt for the journal. Tokens that an executor let slip into its
+    /// output or message are shown by their secrets' names.
     pub(crate) fn end(self, result: Result<TaskOutput, Failure>) -> TaskDone {
-        let result = result
-            .map(|output| TaskOutput { value: self.secrets.mask_value(&output.value), ..output })
-            .map_err(|failure| Failure {
-                message: self.secrets.mask(&failure.message).into_owned(),
-                ..failure
-            });
+        let result = match result {
+            // Masking copies the value, and without secrets there is nothing to mask.
+            Ok(output) if !self.call.config.holds_secret() => Ok(output),
+            Ok(output) => Ok(TaskOutput { value: self.secrets.mask_value(&output.value), ..output }),
+            Err(failure) => {
+                Err(Failure { message: self.secrets.mask(&failure.message).into_owned(), ..failure })
+            }
+        };
         let Record { calls, logs } = std::mem::take(&mut *self.record());
         TaskDone { result, calls, logs }
     }

@@ -6,6 +6,7 @@
 use flux_model::Value;
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::{PatternOptions, ValidationError, Validator};
+use serde::Serialize;
 
 /// Bytes of one schema, as JSON.
 pub const SCHEMA_BYTES_MAX: usize = 256 * 1024;
@@ -21,7 +22,7 @@ pub struct Schema {
 }
 
 /// What is wrong with one field of a value.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
 #[error("{}{message}", if field.is_empty() { String::new() } else { format!("{field}: ") })]
 pub struct FieldError {
     /// The field as a dotted path; empty for the value as a whole.
@@ -60,11 +61,18 @@ impl Schema {
     /// Checks a value.
     ///
     /// # Errors
-    /// What is wrong, at most [`ERRORS_MAX`] findings.
+    /// The first thing that is wrong with each field, at most [`ERRORS_MAX`].
     pub fn check(&self, value: &Value) -> Result<(), Vec<FieldError>> {
         let json = value.to_serde();
-        let errors: Vec<FieldError> =
-            self.validator.iter_errors(&json).take(ERRORS_MAX).map(describe).collect();
+        let mut errors: Vec<FieldError> = Vec::new();
+        for error in self.validator.iter_errors(&json).map(describe) {
+            if errors.len() == ERRORS_MAX {
+                break;
+            }
+            if !errors.iter().any(|earlier| earlier.field == error.field) {
+                errors.push(error);
+            }
+        }
         if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
 }

@@ -98,7 +98,7 @@ impl ServerKeys {
     /// [`VaultError::Randomness`] if the system gives no random bytes.
     pub fn generate() -> Result<Zeroizing<String>, VaultError> {
         let key = DataKey::generate()?;
-        Ok(Zeroizing::new(STANDARD.encode(&*key.0)))
+        Ok(Zeroizing::new(STANDARD.encode(key.0.as_slice())))
     }
 
     /// Seals the tenant's data key with the current server key.

@@ -41,7 +41,9 @@ async fn every_line_of_the_corpus_is_judged_as_written() {
 async fn judge(world: &World, url: &str) -> String {
     let Err(checked) = world.egress.check(url).await else { return "allowed".to_owned() };
     let called = world.call(get(url)).await;
-    let Err(failure) = called.outcome else { return format!("check says {}, but it was called", checked.code) };
+    let Err(failure) = called.outcome else {
+        return format!("check says {}, but it was called", checked.code);
+    };
     if failure.code != checked.code {
         return format!("check says {}, call says {}", checked.code, failure.code);
     }

@@ -3,6 +3,8 @@
 //! No test leaves the machine. Names resolve through a table; where a public address is needed,
 //! rules allow a part of 127.0.0.0/8 and the rest of it plays the private network.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
+
 mod bodies;
 mod corpus;
 mod limits;

@@ -15,7 +15,8 @@ use bytes::Bytes;
 use flux_egress::files::{FileContent, FileError, FileSink};
 use flux_egress::vault::SecretError;
 use flux_egress::{
-    Called, Egress, FileStore, Limits, Policy, Request, Resolver, SecretPlain, SecretScope, SecretSource, Setup,
+    Called, Egress, FileStore, Limits, Policy, Request, Resolver, SecretPlain, SecretScope, SecretSource,
+    Setup,
 };
 use flux_model::journal::object_name;
 use flux_model::{OrganizationId, ProjectId, Tenant, Value};
@@ -24,22 +25,23 @@ use futures::{FutureExt as _, StreamExt as _};
 use tokio::net::TcpListener;
 
 /// The part of loopback that plays the public internet.
-pub const PUBLIC: &str = "127.0.0.0/24";
+pub(crate) const PUBLIC: &str = "127.0.0.0/24";
 
-pub fn tenant() -> Tenant {
+pub(crate) fn tenant() -> Tenant {
     Tenant { organization: OrganizationId::from_bits(1), project: ProjectId::from_bits(2) }
 }
 
 /// Names and their answers; each lookup takes the next answer, the last one stays.
 #[derive(Default)]
-pub struct Names {
+pub(crate) struct Names {
     table: Mutex<HashMap<String, Vec<Vec<IpAddr>>>>,
-    pub lookups: AtomicUsize,
+    pub(crate) lookups: AtomicUsize,
 }
 
 impl Names {
-    pub fn set(&self, host: &str, answers: &[&str]) {
-        let parse = |answer: &&str| answer.split(',').map(|address| address.trim().parse().unwrap()).collect();
+    pub(crate) fn set(&self, host: &str, answers: &[&str]) {
+        let parse =
+            |answer: &&str| answer.split(',').map(|address| address.trim().parse().unwrap()).collect();
         self.table.lock().unwrap().insert(host.to_owned(), answers.iter().map(parse).collect());
     }
 }
@@ -58,10 +60,10 @@ impl Resolver for Names {
 }
 
 #[derive(Default)]
-pub struct Secrets(Mutex<HashMap<String, SecretPlain>>);
+pub(crate) struct Secrets(Mutex<HashMap<String, SecretPlain>>);
 
 impl Secrets {
-    pub fn set(&self, name: &str, value: &str, hosts: &[&str]) {
+    pub(crate) fn set(&self, name: &str, value: &str, hosts: &[&str]) {
         let hosts = hosts.iter().map(|host| host.parse().unwrap()).collect();
         self.0.lock().unwrap().insert(name.to_owned(), SecretPlain::new(value, hosts));
     }
@@ -81,20 +83,20 @@ impl SecretSource for Secrets {
 type Contents = Arc<Mutex<HashMap<String, Bytes>>>;
 
 #[derive(Default)]
-pub struct Files(Contents);
+pub(crate) struct Files(Contents);
 
 impl Files {
-    pub fn put(&self, content: &'static [u8]) -> String {
+    pub(crate) fn put(&self, content: &'static [u8]) -> String {
         let hash = object_name(content);
         self.0.lock().unwrap().insert(hash.clone(), Bytes::from_static(content));
         hash
     }
 
-    pub fn get(&self, hash: &str) -> Option<Bytes> {
+    pub(crate) fn get(&self, hash: &str) -> Option<Bytes> {
         self.0.lock().unwrap().get(hash).cloned()
     }
 
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.0.lock().unwrap().len()
     }
 }
@@ -134,27 +136,28 @@ impl FileStore for Files {
 }
 
 /// An egress with everything it needs in memory.
-pub struct World {
-    pub names: Arc<Names>,
-    pub secrets: Arc<Secrets>,
-    pub files: Arc<Files>,
-    pub egress: Egress,
+pub(crate) struct World {
+    pub(crate) names: Arc<Names>,
+    pub(crate) secrets: Arc<Secrets>,
+    pub(crate) files: Arc<Files>,
+    pub(crate) egress: Egress,
 }
 
 impl World {
     /// With these rules and the default limits.
-    pub fn new(rules: &[&str]) -> Self {
+    pub(crate) fn new(rules: &[&str]) -> Self {
         Self::with(rules, Limits { timeout: Duration::from_secs(10), ..Limits::default() }, Vec::new())
     }
 
-    pub fn with(rules: &[&str], limits: Limits, extra_roots: Vec<Vec<u8>>) -> Self {
+    pub(crate) fn with(rules: &[&str], limits: Limits, extra_roots: Vec<Vec<u8>>) -> Self {
         let allowed = rules.iter().map(|rule| rule.parse().unwrap()).collect();
         Self::with_policy(Policy { allowed, own_listeners: Vec::new() }, limits, extra_roots)
     }
 
-    pub fn with_policy(policy: Policy, limits: Limits, extra_roots: Vec<Vec<u8>>) -> Self {
+    pub(crate) fn with_policy(policy: Policy, limits: Limits, extra_roots: Vec<Vec<u8>>) -> Self {
         let (names, secrets, files) = (Arc::default(), Arc::default(), Arc::default());
-        let mut setup = Setup::new(policy, Arc::clone(&secrets) as Arc<Secrets>, Arc::clone(&files) as Arc<Files>);
+        let mut setup =
+            Setup::new(policy, Arc::clone(&secrets) as Arc<Secrets>, Arc::clone(&files) as Arc<Files>);
         setup.limits = limits;
         setup.resolver = Arc::clone(&names) as Arc<Names>;
         setup.extra_roots = extra_roots;
@@ -163,28 +166,28 @@ impl World {
     }
 
     /// Calls without secrets.
-    pub async fn call(&self, request: Request) -> Called {
+    pub(crate) async fn call(&self, request: Request) -> Called {
         self.egress.call(tenant(), &SecretScope::empty(), &request).await
     }
 
     /// Calls with the request that `build` makes of an opened config.
-    pub async fn call_with(&self, config: &Value, build: impl FnOnce(&Value) -> Request) -> Called {
+    pub(crate) async fn call_with(&self, config: &Value, build: impl FnOnce(&Value) -> Request) -> Called {
         let (scope, opened) = SecretScope::open(config).unwrap();
         self.egress.call(tenant(), &scope, &build(&opened)).await
     }
 }
 
-pub fn get(url: impl Into<String>) -> Request {
+pub(crate) fn get(url: impl Into<String>) -> Request {
     Request::new("GET", url)
 }
 
 /// The text member of an opened config.
-pub fn text(config: &Value, name: &str) -> String {
+pub(crate) fn text(config: &Value, name: &str) -> String {
     config.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
 /// A server on a loopback address; stops with the test's runtime.
-pub async fn serve(address: &str, router: Router) -> SocketAddr {
+pub(crate) async fn serve(address: &str, router: Router) -> SocketAddr {
     let listener = TcpListener::bind(address).await.unwrap();
     let bound = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, router).await });
@@ -192,7 +195,7 @@ pub async fn serve(address: &str, router: Router) -> SocketAddr {
 }
 
 /// A server that answers everything with what it was sent, and counts.
-pub async fn echo(address: &str) -> (SocketAddr, Arc<AtomicUsize>) {
+pub(crate) async fn echo(address: &str) -> (SocketAddr, Arc<AtomicUsize>) {
     let hits = Arc::new(AtomicUsize::new(0));
     let counter = hits.clone();
     let router = Router::new().fallback(any(move |request: axum::extract::Request| {
@@ -203,13 +206,15 @@ pub async fn echo(address: &str) -> (SocketAddr, Arc<AtomicUsize>) {
 }
 
 /// `{method, path, headers, body}` of a request.
-pub async fn echoed(request: axum::extract::Request) -> axum::Json<serde_json::Value> {
+pub(crate) async fn echoed(request: axum::extract::Request) -> axum::Json<serde_json::Value> {
     let (head, body) = request.into_parts();
     let body = axum::body::to_bytes(body, 10_000_000).await.unwrap();
     let headers: serde_json::Map<String, serde_json::Value> = head
         .headers
         .iter()
-        .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned().into()))
+        .map(|(name, value)| {
+            (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned().into())
+        })
         .collect();
     axum::Json(serde_json::json!({
         "method": head.method.as_str(),
@@ -219,7 +224,7 @@ pub async fn echoed(request: axum::extract::Request) -> axum::Json<serde_json::V
     }))
 }
 
-pub fn redirect(status: u16, location: &str) -> Response<Body> {
+pub(crate) fn redirect(status: u16, location: &str) -> Response<Body> {
     Response::builder()
         .status(StatusCode::from_u16(status).unwrap())
         .header("location", location)
@@ -228,7 +233,7 @@ pub fn redirect(status: u16, location: &str) -> Response<Body> {
 }
 
 /// A server that sends these bytes to every connection after its first read, then `then`.
-pub async fn raw(bytes: impl Into<Vec<u8>>, then: Then) -> SocketAddr {
+pub(crate) async fn raw(bytes: impl Into<Vec<u8>>, then: Then) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let bytes = bytes.into();
@@ -242,7 +247,7 @@ pub async fn raw(bytes: impl Into<Vec<u8>>, then: Then) -> SocketAddr {
 
 /// What a raw server does after its bytes.
 #[derive(Clone, Copy)]
-pub enum Then {
+pub(crate) enum Then {
     Close,
     Hang,
     Repeat,
@@ -258,9 +263,11 @@ async fn raw_connection(mut stream: tokio::net::TcpStream, bytes: Vec<u8>, then:
         Then::Hang => {
             let _ = stream.read(&mut buffer).await;
         }
-        Then::Repeat => while stream.write_all(b"10000\r\n").await.is_ok()
-            && stream.write_all(&[b'a'; 0x10000]).await.is_ok()
-            && stream.write_all(b"\r\n").await.is_ok()
-        {},
+        Then::Repeat => {
+            while stream.write_all(b"10000\r\n").await.is_ok()
+                && stream.write_all(&[b'a'; 0x10000]).await.is_ok()
+                && stream.write_all(b"\r\n").await.is_ok()
+            {}
+        }
     }
 }

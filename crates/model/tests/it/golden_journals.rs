@@ -26,6 +26,7 @@ fn golden() -> BTreeMap<&'static str, Record> {
         ("v1-waits.json", Record::new(numbered(12, waits())).0),
         ("v1-timers.json", Record::new(numbered(40, timers())).0),
         ("v1-rerun-and-cancelled.json", Record::new(numbered(0, rerun_and_cancelled())).0),
+        ("v1-limit-exceeded.json", Record::new(numbered(90, limit_exceeded())).0),
         ("v1-stored-value.json", Record::new(numbered(7, stored_value())).0),
     ])
 }
@@ -267,6 +268,11 @@ fn rerun_and_cancelled() -> Vec<JournalEvent> {
         JournalEvent::NodeCancelled { path: NodePath::root("save") },
         JournalEvent::Finished { result: ExecutionResult::Cancelled { reason } },
     ]
+}
+
+fn limit_exceeded() -> Vec<JournalEvent> {
+    let failure = Failure::permanent(ErrorCode::ExecutionLimit, "the journal has too many bytes");
+    vec![input(Event::LimitExceeded { failure })]
 }
 
 /// A value over the inline limit: the record names the object that holds it.

@@ -7,7 +7,7 @@ use flux_model::event::TaskOutput;
 use flux_model::node_type::{NodeKind, Ports};
 use flux_model::{ErrorCode, Purity, Shape, Value};
 use htmd::{HtmlToMarkdown, Node};
-use pulldown_cmark::{Options, Parser};
+use pulldown_cmark::{Event, Options, Parser};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -15,10 +15,17 @@ use crate::definition::{Executor, NodeDefinition};
 
 /// Bytes of the text that is converted, and of what comes out.
 const MARKDOWN_BYTES_MAX: usize = 1024 * 1024;
-/// Elements within elements of HTML that is converted to Markdown: the converter recurses.
-const HTML_DEPTH_MAX: usize = 200;
-/// Markers of nesting (`>` and list markers) at the start of one line.
-const QUOTE_DEPTH_MAX: usize = 100;
+/// Elements within elements: the converter to Markdown recurses, and every tag costs the HTML
+/// parser a look at the elements around it.
+const NESTING_MAX: usize = 200;
+/// Looks of the HTML parser at surrounding elements: tags times nesting.
+const PARSER_STEPS_MAX: usize = 200_000_000;
+/// Elements that the HTML parser may have to repeat: it reopens unclosed formatting in each block
+/// ("reconstruct the active formatting elements" of the HTML standard).
+const PARSER_COPIES_MAX: usize = 1_000_000;
+/// Elements that are reopened. Those without attributes at most three times.
+const FORMATTING: [&str; 13] =
+    ["b", "big", "code", "em", "font", "i", "nobr", "s", "small", "strike", "strong", "tt", "u"];
 
 pub(crate) struct DataMarkdown;
 
@@ -80,46 +87,101 @@ fn bounded(what: &str, text: &str) -> Result<(), Failure> {
 }
 
 fn to_html(markdown: &str) -> Result<String, Failure> {
-    if let Some(line) = markdown.lines().find(|line| nesting(line) > QUOTE_DEPTH_MAX) {
-        let depth = nesting(line);
-        return refuse(format!(
-            "a line nests {depth} levels deep, more than {QUOTE_DEPTH_MAX} (QUOTE_DEPTH_MAX)"
-        ));
-    }
     let options = Options::ENABLE_TABLES
         | Options::ENABLE_STRIKETHROUGH
         | Options::ENABLE_TASKLISTS
         | Options::ENABLE_FOOTNOTES;
+    let (mut depth, mut deepest, mut raw_tags) = (0_usize, 0_usize, 0_usize);
+    let events = Parser::new_ext(markdown, options).inspect(|event| match event {
+        Event::Start(_) => {
+            depth += 1;
+            deepest = deepest.max(depth);
+        }
+        Event::End(_) => depth = depth.saturating_sub(1),
+        Event::Html(html) | Event::InlineHtml(html) => raw_tags += Tags::count(html).all,
+        Event::Text(_)
+        | Event::Code(_)
+        | Event::InlineMath(_)
+        | Event::DisplayMath(_)
+        | Event::FootnoteReference(_)
+        | Event::SoftBreak
+        | Event::HardBreak
+        | Event::Rule
+        | Event::TaskListMarker(_) => {}
+    });
     let mut html = String::new();
-    pulldown_cmark::html::push_html(&mut html, Parser::new_ext(markdown, options));
+    pulldown_cmark::html::push_html(&mut html, events);
+    check_nesting(deepest)?;
+    Tags::count(&html).check(deepest + raw_tags)?;
     Ok(ammonia::clean(&html))
 }
 
-/// Block markers at the start of a line.
-fn nesting(line: &str) -> usize {
-    let markers = line.bytes().take_while(|byte| matches!(byte, b' ' | b'\t' | b'>' | b'-' | b'*' | b'+'));
-    markers.filter(|byte| !matches!(byte, b' ' | b'\t')).count()
-}
-
 fn to_markdown(html: &str) -> Result<String, Failure> {
+    let tags = Tags::count(html);
+    tags.check(tags.all)?;
     let converter = HtmlToMarkdown::builder().skip_tags(vec!["script", "style", "template"]).build();
     let unreadable = |error: std::io::Error| Failure::permanent(ErrorCode::NodeInput, error.to_string());
     let tree = converter.html_to_tree(html).map_err(unreadable)?;
-    if is_deeper_than(&tree, HTML_DEPTH_MAX) {
-        return refuse(format!("content nests deeper than {HTML_DEPTH_MAX} elements (HTML_DEPTH_MAX)"));
-    }
+    check_nesting(depth_of(&tree))?;
     Ok(converter.tree_to_markdown(&tree))
 }
 
-fn is_deeper_than(root: &Rc<Node>, depth_max: usize) -> bool {
+fn depth_of(root: &Rc<Node>) -> usize {
+    let mut deepest = 0;
     let mut open = vec![(root.clone(), 0)];
     while let Some((node, depth)) = open.pop() {
-        if depth > depth_max {
-            return true;
-        }
+        deepest = deepest.max(depth);
         open.extend(node.children.borrow().iter().map(|child| (child.clone(), depth + 1)));
     }
-    false
+    deepest
+}
+
+fn check_nesting(depth: usize) -> Result<(), Failure> {
+    if depth <= NESTING_MAX {
+        return Ok(());
+    }
+    refuse(format!("content nests {depth} levels deep, more than {NESTING_MAX} (NESTING_MAX)"))
+}
+
+/// What a text will cost the HTML parser, estimated from its tags before they are parsed.
+struct Tags {
+    all: usize,
+    formatting_with_attributes: usize,
+}
+
+impl Tags {
+    fn count(html: &str) -> Self {
+        let mut tags = Self { all: 0, formatting_with_attributes: 0 };
+        for tag in html.split('<').skip(1) {
+            let name_ends = tag.find(|letter: char| !letter.is_ascii_alphanumeric()).unwrap_or(tag.len());
+            let (name, rest) = tag.split_at(name_ends);
+            let is_formatting = FORMATTING.iter().any(|known| name.eq_ignore_ascii_case(known));
+            tags.all += 1;
+            tags.formatting_with_attributes += usize::from(is_formatting && !rest.starts_with('>'));
+        }
+        tags
+    }
+
+    fn check(&self, nesting: usize) -> Result<(), Failure> {
+        let steps = self.all.saturating_mul(nesting);
+        if steps > PARSER_STEPS_MAX {
+            let message = format!(
+                "{} tags that may nest {nesting} deep cost {steps} steps, more than {PARSER_STEPS_MAX} (PARSER_STEPS_MAX)",
+                self.all
+            );
+            return refuse(message);
+        }
+        let copies = self.all.saturating_mul(self.formatting_with_attributes);
+        if copies > PARSER_COPIES_MAX {
+            let message = format!(
+                "{} formatting tags with attributes among {} may become {copies} elements, more than \
+                 {PARSER_COPIES_MAX} (PARSER_COPIES_MAX)",
+                self.formatting_with_attributes, self.all
+            );
+            return refuse(message);
+        }
+        Ok(())
+    }
 }
 
 fn refuse<T>(message: String) -> Result<T, Failure> {
@@ -196,8 +258,34 @@ mod tests {
         };
         check("x".repeat(MARKDOWN_BYTES_MAX + 1), Format::Html, "MARKDOWN_BYTES_MAX");
         check("&".repeat(MARKDOWN_BYTES_MAX / 2), Format::Html, "MARKDOWN_BYTES_MAX");
-        check("<div>".repeat(150_000), Format::Markdown, "HTML_DEPTH_MAX");
-        check(">".repeat(150_000), Format::Html, "QUOTE_DEPTH_MAX");
-        check("- ".repeat(150_000), Format::Html, "QUOTE_DEPTH_MAX");
+        check("<div>".repeat(150_000), Format::Markdown, "PARSER_STEPS_MAX");
+        check("<div>".repeat(150_000), Format::Html, "PARSER_STEPS_MAX");
+        check("<div>".repeat(1_000), Format::Markdown, "NESTING_MAX");
+        check(">".repeat(150_000), Format::Html, "NESTING_MAX");
+        check("+ ".repeat(150_000), Format::Html, "NESTING_MAX");
+        let bold: String = (0..2_000).map(|number| format!("<b id={number}>")).collect();
+        check(bold.clone() + &"<p>".repeat(2_000), Format::Markdown, "PARSER_COPIES_MAX");
+        check(bold + &"\n\nx".repeat(2_000), Format::Html, "PARSER_COPIES_MAX");
+    }
+
+    #[test]
+    fn the_worst_that_is_allowed_ends_soon() {
+        let bold: String = (0..500).map(|number| format!("<b id={number}>")).collect();
+        for (content, to) in [
+            ("<div>".repeat(14_000), Format::Markdown),
+            (bold.clone() + &"<p>".repeat(1_400), Format::Markdown),
+            (bold + &"\n\nx".repeat(400), Format::Html),
+            ("*a_ ".repeat(100_000), Format::Html),
+            ("[".repeat(500_000), Format::Html),
+            ("![[]()".repeat(100_000), Format::Html),
+            ("`a``".repeat(100_000), Format::Html),
+            ("|a|b|\n|-|-|\n".to_owned() + &"|x|y|\n".repeat(20_000), Format::Html),
+        ] {
+            let start = std::time::Instant::now();
+            let shown: String = content.chars().take(20).collect();
+            let _ = run(content, to);
+            let took = start.elapsed();
+            assert!(took.as_secs() < 20, "{shown} took {took:?}");
+        }
     }
 }

@@ -22,6 +22,8 @@ mod trigger_form;
 mod trigger_manual;
 mod trigger_schedule;
 mod trigger_webhook;
+#[cfg(test)]
+mod world;
 
 use flux_model::Shape;
 

@@ -1,15 +1,15 @@
 //! Every node type of the contract exists, with its fields and ports, and the planner takes it.
 
-use std::time::Duration;
-
 use flux_core::plan::{Catalog, plan};
-use flux_model::effect::TaskCall;
+use flux_model::error::Failure;
+use flux_model::event::TaskOutput;
 use flux_model::flow::Flow;
 use flux_model::node_type::{NodeKind, Ports};
-use flux_model::{ErrorCode, NodePath, NodeType, Purity, Shape, Value};
+use flux_model::{ErrorCode, NodeType, Purity, Shape, Value};
 use serde_json::json;
 
-use crate::Registry;
+use super::world::{World, call};
+use crate::{Executor, NodeDefinition, Registry};
 
 fn named(names: &[&str]) -> Ports {
     Ports::Named { names: names.iter().map(|name| (*name).to_owned()).collect() }
@@ -150,8 +150,8 @@ fn the_planner_reads_the_schemas() {
     );
     check_plan("http.request", json!({}), &[(ErrorCode::ConfigMissing, "config.url")]);
     check_plan("http.request", json!({"url": "x", "bdy": 1}), &[(ErrorCode::ConfigUnknown, "config.bdy")]);
-    let auth = json!({"url": "x", "auth": {"kind": "bearer"}});
-    check_plan("http.request", auth, &[(ErrorCode::ConfigMissing, "config.auth.token")]);
+    let auth = json!({"url": "x", "auth": {"kind": "query", "name": "key"}});
+    check_plan("http.request", auth, &[(ErrorCode::ConfigMissing, "config.auth.value")]);
     check_plan("human.review", json!({"title": "a", "content": "b", "on_expiry": "approve"}), &[]);
     check_plan(
         "flow.signal",
@@ -182,27 +182,64 @@ fn trigger_configs_are_checked_by_their_adapters() {
     }
 }
 
-fn call(node_type: &str, config: serde_json::Value) -> TaskCall {
-    TaskCall {
-        path: NodePath::root("n"),
-        attempt: 1,
-        node_type: node_type.to_owned(),
-        purity: Purity::Pure,
-        config: Value::from(config),
-        input: Value::Null,
-        idempotency_key: "exec/n".to_owned(),
-        timeout: Duration::from_secs(5),
-        at_most_once: false,
-    }
-}
-
 #[test]
 fn pure_tasks_run_without_a_runtime() {
     let registry = Registry::standard();
-    let done = registry.run_pure(&call("data.markdown", json!({"content": "*a*"}))).unwrap().unwrap();
+    let done =
+        registry.run_pure(&call("data.markdown", Value::from(json!({"content": "*a*"})))).unwrap().unwrap();
     assert_eq!(done.value.to_json(), r#"{"content":"<p><em>a</em></p>\n"}"#);
-    let wrong = registry.run_pure(&call("data.markdown", json!({"content": 1}))).unwrap().unwrap_err();
+    let wrong =
+        registry.run_pure(&call("data.markdown", Value::from(json!({"content": 1})))).unwrap().unwrap_err();
     assert_eq!(wrong.code, ErrorCode::NodeConfig);
-    assert!(registry.run_pure(&call("http.request", json!({}))).is_none());
-    assert!(registry.run_pure(&call("logic.if", json!({}))).is_none());
+    assert!(registry.run_pure(&call("http.request", Value::Null)).is_none());
+    assert!(registry.run_pure(&call("logic.if", Value::Null)).is_none());
+}
+
+#[tokio::test]
+async fn what_cannot_run_here_says_so() {
+    let world = World::new();
+    for (node_type, config, code) in [
+        ("code.run", json!({"code": "return 1"}), ErrorCode::RuntimeMissing),
+        ("code.run", json!({}), ErrorCode::NodeConfig),
+        ("function.call", json!({"function": "f", "input": 1}), ErrorCode::RuntimeMissing),
+        ("function.call", json!({"funktion": "f"}), ErrorCode::NodeConfig),
+        ("logic.if", json!({}), ErrorCode::UnknownNodeType),
+        ("slack.post", json!({}), ErrorCode::UnknownNodeType),
+    ] {
+        let done = world.run(node_type, Value::from(config)).await;
+        assert_eq!(done.result.unwrap_err().code, code, "{node_type}");
+    }
+}
+
+struct Broken;
+
+impl NodeDefinition for Broken {
+    const NAME: &'static str = "test.broken";
+    const VERSION: u32 = 1;
+    const SUMMARY: &'static str = "Panics.";
+    const KIND: NodeKind = NodeKind::Task;
+    const PURITY: Purity = Purity::Pure;
+    const EXECUTOR: Executor<Self::Config> = Executor::Pure(panic);
+
+    type Config = Value;
+
+    fn ports() -> Ports {
+        Ports::Main
+    }
+
+    fn output() -> Shape {
+        Shape::Any
+    }
+}
+
+fn panic(_: Value) -> Result<TaskOutput, Failure> {
+    panic!("a fault")
+}
+
+#[tokio::test]
+async fn a_fault_in_an_executor_ends_the_attempt_only() {
+    let mut world = World::new();
+    world.registry.register::<Broken>();
+    let done = world.run("test.broken", Value::Null).await;
+    assert_eq!(done.result.unwrap_err().code, ErrorCode::Internal);
 }

@@ -144,7 +144,7 @@ impl Pagination {
             Self::Page { parameter, first, .. } => {
                 with(request, &[(name(parameter, "page"), first.unwrap_or(1).to_string())])
             }
-            Self::Offset { .. } => self.from_offset(request, 0),
+            Self::Offset { .. } => self.skipping(request, 0),
         }
     }
 
@@ -176,12 +176,12 @@ impl Pagination {
                 let number = start.unwrap_or(1) + u64::from(sent.call) + 1;
                 Some(with(first, &[(name(parameter, "page"), number.to_string())]))
             }
-            Self::Offset { limit, .. } if (count as u64) < *limit => None,
-            Self::Offset { .. } => Some(self.from_offset(first, total)),
+            Self::Offset { limit, .. } if count == 0 || (count as u64) < *limit => None,
+            Self::Offset { .. } => Some(self.skipping(first, total)),
         })
     }
 
-    fn from_offset(&self, request: &Request, skip: usize) -> Request {
+    fn skipping(&self, request: &Request, skip: usize) -> Request {
         match self {
             Self::Offset { parameter, limit_parameter, limit, .. } => with(
                 request,
@@ -231,8 +231,13 @@ fn name<'a>(given: &'a Option<String>, default: &'a str) -> &'a str {
 
 /// The request with these parameters, in place of what its own of the same names say.
 fn with(request: &Request, parameters: &[(&str, String)]) -> Request {
+    let replaced = |name: &str| parameters.iter().any(|(given, _)| *given == name);
     let mut request = request.clone();
-    request.query.retain(|(name, _)| !parameters.iter().any(|(given, _)| given == name));
+    if let Ok(mut url) = Url::parse(&request.url) {
+        drop_parameters(&mut url, |name, _| replaced(name));
+        request.url = url.into();
+    }
+    request.query.retain(|(name, _)| !replaced(name));
     request.query.extend(parameters.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
     request
 }
@@ -244,9 +249,10 @@ fn follow(first: &Request, sent: &Sent, link: &str) -> Result<Request, Failure> 
     let Some(mut url) = Url::parse(&sent.response.url).and_then(|base| base.join(link)).ok() else {
         return refuse(ErrorCode::HttpResponse, format!("the link to the next page, `{link}`, is not a URL"));
     };
-    let home = Url::parse(&first.url).ok().filter(|home| home.origin() == url.origin());
-    if home.is_none() {
-        let (there, here) = (url.origin().ascii_serialization(), &first.url);
+    let home = Url::parse(&first.url).map(|home| home.origin());
+    if home.as_ref() != Ok(&url.origin()) {
+        let there = url.origin().ascii_serialization();
+        let here = home.map_or_else(|_| first.url.clone(), |home| home.ascii_serialization());
         let message = format!("the link to the next page leads from {here} to {there}; it is not followed");
         return refuse(ErrorCode::EgressRefused, message);
     }
@@ -255,23 +261,28 @@ fn follow(first: &Request, sent: &Sent, link: &str) -> Result<Request, Failure> 
             "the link to the next page repeats a secret in its path; such a link cannot be followed";
         return refuse(ErrorCode::HttpResponse, message.to_owned());
     }
-    let pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
-    let (masked, plain): (Vec<_>, Vec<_>) =
-        pairs.into_iter().partition(|(_, value)| value.contains(MASK_START));
+    let masked = |value: &str| value.contains(MASK_START);
+    let pairs = url.query_pairs().filter(|(_, value)| masked(value));
+    let lost: Vec<String> = pairs.map(|(name, _)| name.into_owned()).collect();
     let own = match &first.auth {
-        flux_egress::Auth::Query { name, .. } => Some(name),
+        flux_egress::Auth::Query { name, .. } => Some(name.as_str()),
         flux_egress::Auth::None
         | flux_egress::Auth::Bearer { .. }
         | flux_egress::Auth::Basic { .. }
         | flux_egress::Auth::Header { .. } => None,
     };
-    if !masked.is_empty() || own.is_some() {
-        let plain = plain.into_iter().filter(|(name, _)| Some(name) != own);
-        url.query_pairs_mut().clear().extend_pairs(plain);
-    }
-    let known = |name: &String| masked.iter().any(|(masked, _)| masked == name);
-    let query = first.query.iter().filter(|(name, _)| known(name)).cloned().collect();
+    drop_parameters(&mut url, |name, value| masked(value) || own == Some(name));
+    let query = first.query.iter().filter(|(name, _)| lost.contains(name)).cloned().collect();
     Ok(Request { url: url.into(), query, ..first.clone() })
+}
+
+/// Leaves the URL as it is written unless there is something to drop.
+fn drop_parameters(url: &mut Url, unwanted: impl Fn(&str, &str) -> bool) {
+    let (dropped, kept): (Vec<_>, Vec<_>) =
+        url.query_pairs().into_owned().partition(|(name, value)| unwanted(name, value));
+    if !dropped.is_empty() {
+        url.query_pairs_mut().clear().extend_pairs(kept);
+    }
 }
 
 /// The target of `rel="next"` in a `Link` header (RFC 8288).

@@ -1,8 +1,7 @@
 //! `http.request` through a real egress against a real server on loopback.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::Arc;
 
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -11,105 +10,27 @@ use axum::routing::{any, get};
 use axum::{Json, Router};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
-use flux_egress::files::{FileContent, FileError, FileSink};
-use flux_egress::{Egress, FileStore, Policy, SecretError, SecretPlain, SecretSource, Setup};
-use flux_model::effect::TaskCall;
 use flux_model::error::ErrorClass;
 use flux_model::value::SecretPart;
-use flux_model::{ErrorCode, NodePath, OrganizationId, ProjectId, Purity, Tenant, Value};
-use futures::future::BoxFuture;
+use flux_model::{ErrorCode, Value};
 use serde_json::json;
-use sha2::{Digest, Sha256};
-use tokio_util::sync::CancellationToken;
 
-use crate::{Registry, RunContext, TaskDone};
-
-type Files = Arc<Mutex<BTreeMap<String, Vec<u8>>>>;
-
-#[derive(Clone, Default)]
-struct MemoryFiles(Files);
-
-struct MemorySink {
-    files: Files,
-    content: Vec<u8>,
-}
-
-impl FileStore for MemoryFiles {
-    fn create(&self, _: Tenant) -> BoxFuture<'_, Result<Box<dyn FileSink>, FileError>> {
-        let sink = MemorySink { files: self.0.clone(), content: Vec::new() };
-        Box::pin(async move { Ok(Box::new(sink) as Box<dyn FileSink>) })
-    }
-
-    fn open<'a>(&'a self, _: Tenant, hash: &'a str) -> BoxFuture<'a, Result<FileContent, FileError>> {
-        let found = self.0.lock().unwrap().get(hash).cloned();
-        Box::pin(async move {
-            let content = found.ok_or_else(|| FileError::Missing { hash: hash.to_owned() })?;
-            Ok(Box::pin(futures::stream::iter([Ok(Bytes::from(content))])) as FileContent)
-        })
-    }
-}
-
-impl FileSink for MemorySink {
-    fn write(&mut self, chunk: Bytes) -> BoxFuture<'_, Result<(), FileError>> {
-        self.content.extend_from_slice(&chunk);
-        Box::pin(async { Ok(()) })
-    }
-
-    fn finish(self: Box<Self>) -> BoxFuture<'static, Result<String, FileError>> {
-        let hash = hex::encode(Sha256::digest(&self.content));
-        self.files.lock().unwrap().insert(hash.clone(), self.content);
-        Box::pin(async move { Ok(hash) })
-    }
-}
-
-struct OneSecret;
-
-impl SecretSource for OneSecret {
-    fn resolve<'a>(&'a self, _: Tenant, name: &'a str) -> BoxFuture<'a, Result<SecretPlain, SecretError>> {
-        Box::pin(async move {
-            match name {
-                "token" => Ok(SecretPlain::new("s3cr3t-plain", Vec::new())),
-                _ => Err(SecretError::Missing { name: name.to_owned() }),
-            }
-        })
-    }
-}
+use crate::TaskDone;
+use crate::types::world::World;
 
 /// A server, and what is needed to send nodes against it.
-struct World {
+struct Served {
     base: String,
-    files: MemoryFiles,
-    context: RunContext,
-    registry: Registry,
+    world: World,
 }
 
-impl World {
+impl Served {
     async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let away = base.replace("127.0.0.1", "localhost");
         tokio::spawn(async move { axum::serve(listener, server(away)).await.unwrap() });
-        let files = MemoryFiles::default();
-        let setup = Setup::new(Policy::with_loopback(), Arc::new(OneSecret), Arc::new(files.clone()));
-        let tenant = Tenant { organization: OrganizationId::from_bits(1), project: ProjectId::from_bits(2) };
-        let egress = Egress::new(setup).unwrap();
-        let context = RunContext { tenant, egress, cancel: CancellationToken::new() };
-        Self { base, files, context, registry: Registry::standard() }
-    }
-
-    fn call(&self, config: Value) -> TaskCall {
-        TaskCall {
-            path: NodePath::root("ask"),
-            attempt: 1,
-            node_type: "http.request".to_owned(),
-            purity: Purity::Effect,
-            config,
-            input: Value::Null,
-            idempotency_key: "exec_1/ask".to_owned(),
-            timeout: Duration::from_secs(20),
-            at_most_once: false,
-        }
+        Self { base, world: World::new() }
     }
 
     /// Runs `http.request` with this config; `url` is below the server's.
@@ -121,7 +42,7 @@ impl World {
     }
 
     async fn run_value(&self, config: Value) -> TaskDone {
-        self.registry.run(&self.call(config), &self.context).await
+        self.world.run("http.request", config).await
     }
 
     /// The `body` of the output as JSON.
@@ -211,7 +132,7 @@ fn check_seen(seen: &serde_json::Value, expected: serde_json::Value) {
 
 #[tokio::test]
 async fn requests_are_sent_as_configured() {
-    let world = World::start().await;
+    let world = Served::start().await;
     for (config, expected) in [
         (json!({"url": "/echo"}), json!({"method": "GET", "query": null, "headers.idempotency-key": null})),
         (
@@ -243,7 +164,7 @@ async fn requests_are_sent_as_configured() {
 
 #[tokio::test]
 async fn every_kind_of_authentication_is_sent() {
-    let world = World::start().await;
+    let world = Served::start().await;
     let basic = format!("Basic {}", STANDARD.encode("ada:7"));
     for (auth, expected) in [
         (json!({"kind": "none"}), json!({"headers.authorization": null})),
@@ -263,7 +184,7 @@ async fn every_kind_of_authentication_is_sent() {
 
 #[tokio::test]
 async fn secrets_reach_the_server_and_nothing_else() {
-    let world = World::start().await;
+    let world = Served::start().await;
     let bearer =
         Value::Secret(Arc::new(vec![SecretPart::Text("Token ".into()), SecretPart::Secret("token".into())]));
     let config = Value::object([
@@ -291,14 +212,14 @@ async fn secrets_reach_the_server_and_nothing_else() {
 
 #[tokio::test]
 async fn files_go_out_and_come_in() {
-    let world = World::start().await;
+    let world = Served::start().await;
     let received = world.body(json!({"url": "/bytes", "response": "file"})).await;
     assert_eq!(
         (&received["$file"]["bytes"], &received["$file"]["mime"]),
         (&json!(3), &json!("application/octet-stream"))
     );
     assert_eq!(world.body(json!({"url": "/bytes"})).await["$file"]["hash"], received["$file"]["hash"]);
-    world.files.0.lock().unwrap().insert("h".into(), b"file content".to_vec());
+    world.world.files.0.lock().unwrap().insert("h".into(), b"file content".to_vec());
     let file = json!({"$file": {"hash": "h", "name": "a.txt", "mime": "text/plain", "bytes": 12}});
     let sent = json!({"url": "/echo", "method": "POST", "body": {"file": file}});
     check_seen(
@@ -315,10 +236,11 @@ async fn files_go_out_and_come_in() {
 
 #[tokio::test]
 async fn answers_are_read_by_mode() {
-    let world = World::start().await;
+    let world = Served::start().await;
     assert_eq!(world.body(json!({"url": "/text"})).await, json!("plain"));
     assert_eq!(world.body(json!({"url": "/broken", "response": "text"})).await, json!("{\"a\":"));
-    for config in [json!({"url": "/broken"}), json!({"url": "/text", "response": "json"})] {
+    for config in [json!({"url": "/broken", "response": "json"}), json!({"url": "/text", "response": "json"})]
+    {
         let done = world.run(config.clone()).await;
         let failure = done.result.unwrap_err();
         assert_eq!((failure.code, failure.call), (ErrorCode::HttpResponse, Some(0)), "{config}: {failure}");
@@ -328,7 +250,7 @@ async fn answers_are_read_by_mode() {
 
 #[tokio::test]
 async fn statuses_fail_as_configured() {
-    let world = World::start().await;
+    let world = Served::start().await;
     for (code, rule, expected) in [
         (200, json!(400), None),
         (404, json!(400), Some(ErrorClass::Permanent)),
@@ -352,7 +274,7 @@ async fn statuses_fail_as_configured() {
 
 #[tokio::test]
 async fn pages_are_gathered() {
-    let world = World::start().await;
+    let world = Served::start().await;
     for (url, pagination) in [
         ("/pages/header", json!({"kind": "next_link"})),
         (
@@ -360,7 +282,7 @@ async fn pages_are_gathered() {
             json!({"kind": "cursor", "cursor": "meta.next", "parameter": "after", "items": "data.rows"}),
         ),
         ("/pages/number", json!({"kind": "page", "items": "items"})),
-        ("/pages/offset", json!({"kind": "offset", "parameter": "skip", "limit": 2})),
+        ("/pages/offset?skip=9&limit=1", json!({"kind": "offset", "parameter": "skip", "limit": 2})),
         ("/pages/offset", json!({"kind": "offset", "parameter": "skip", "limit": 5, "pages_max": 2})),
     ] {
         let body = world.body(json!({"url": url, "pagination": pagination})).await;
@@ -370,7 +292,7 @@ async fn pages_are_gathered() {
 
 #[tokio::test]
 async fn links_keep_the_secrets_of_their_query() {
-    let world = World::start().await;
+    let world = Served::start().await;
     let pagination = json!({"kind": "next_link", "link": "next", "items": "items"});
     let config = Value::object([
         ("url", Value::from(format!("{}/pages/body", world.base))),
@@ -385,7 +307,7 @@ async fn links_keep_the_secrets_of_their_query() {
 
 #[tokio::test]
 async fn pages_have_bounds() {
-    let world = World::start().await;
+    let world = Served::start().await;
     let link = |url: &str, pages_max: u32| json!({"url": url, "pagination": {"kind": "next_link", "link": "next", "items": "items", "pages_max": pages_max}});
     for (config, code, calls, said) in [
         (link("/pages/endless", 3), ErrorCode::EgressLimit, 3, "more than 3 pages"),
@@ -403,7 +325,7 @@ async fn pages_have_bounds() {
 
 #[tokio::test]
 async fn wrong_configs_name_their_field_and_call_nobody() {
-    let world = World::start().await;
+    let world = Served::start().await;
     for (config, said) in [
         (json!({"url": "/echo", "methd": "GET"}), "config.methd"),
         (json!({"url": "/echo", "method": "get"}), "config.method"),
@@ -422,8 +344,8 @@ async fn wrong_configs_name_their_field_and_call_nobody() {
 
 #[tokio::test]
 async fn a_cancelled_attempt_ends_at_once() {
-    let world = World::start().await;
-    let cancel = world.context.cancel.clone();
+    let world = Served::start().await;
+    let cancel = world.world.context.cancel.clone();
     let run = world.run(json!({"url": "/never"}));
     let (done, ()) = tokio::join!(run, async move { cancel.cancel() });
     assert_eq!(done.result.unwrap_err().code, ErrorCode::Cancelled);
@@ -431,7 +353,7 @@ async fn a_cancelled_attempt_ends_at_once() {
 
 #[tokio::test]
 async fn a_timeout_is_retryable() {
-    let world = World::start().await;
+    let world = Served::start().await;
     let done = world.run(json!({"url": "/never", "timeout_ms": 50})).await;
     let failure = done.result.unwrap_err();
     assert_eq!((failure.code, failure.class), (ErrorCode::EgressTimeout, ErrorClass::Retryable));
