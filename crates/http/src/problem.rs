@@ -216,6 +216,7 @@ pub(crate) fn status_of(code: ErrorCode) -> StatusCode {
         Code::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
         Code::Conflict | Code::FlowInactive | Code::Cancelled => StatusCode::CONFLICT,
         Code::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Code::MediaTypeUnsupported => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Code::FlowSyntax
         | Code::TriggerCount
         | Code::NodeKey

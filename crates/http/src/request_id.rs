@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use flux_model::Timestamp;
+use http::request::Parts;
 use http::{HeaderMap, HeaderName};
 
 /// The header with the id, in both directions.
@@ -27,6 +28,11 @@ impl RequestId {
             Some(text) => Self(Arc::from(text)),
             None => Self::new(now),
         }
+    }
+
+    /// The id that the envelope put into the request.
+    pub(crate) fn in_parts(parts: &Parts) -> Self {
+        parts.extensions.get().cloned().unwrap_or_else(|| Self(Arc::from("unknown")))
     }
 
     /// A new id. Without randomness from the system it is only the time: it names, it does not

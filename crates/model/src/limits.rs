@@ -38,10 +38,12 @@ pub const NODE_TIMEOUT_MS_DEFAULT: u64 = 60_000;
 pub const INLINE_VALUE_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of one value (input or node output).
 pub const VALUE_BYTES_MAX: usize = 32 * 1024 * 1024;
-/// Arrays and objects within each other in a value that a template gives. JSON readers refuse 128.
+/// Arrays and objects within each other in one value. JSON readers refuse 128, and a journal record
+/// wraps a value in a few more.
 pub const VALUE_DEPTH_MAX: usize = 100;
-/// Steps (minijinja fuel) of one template expression.
-pub const TEMPLATE_FUEL_MAX: u64 = 100_000;
+/// Steps of one template: nodes of its expressions that are evaluated, and elements and members that
+/// its functions look at.
+pub const TEMPLATE_FUEL_MAX: u64 = 1_000_000;
 /// Bytes that one template may produce.
 pub const TEMPLATE_OUTPUT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Bytes of one template's source.

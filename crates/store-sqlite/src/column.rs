@@ -14,6 +14,16 @@ use serde::de::DeserializeOwned;
 /// An id as it is stored.
 pub(crate) type Id = [u8; 16];
 
+/// A tenant's project as it is stored.
+pub(crate) fn project(tenant: Tenant) -> Id {
+    tenant.project.bits().to_be_bytes()
+}
+
+/// A tenant's organization as it is stored.
+pub(crate) fn organization(tenant: Tenant) -> Id {
+    tenant.organization.bits().to_be_bytes()
+}
+
 pub(crate) const STATUSES: [ExecutionStatus; 6] = [
     ExecutionStatus::Queued,
     ExecutionStatus::Running,

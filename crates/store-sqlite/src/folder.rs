@@ -34,6 +34,11 @@ impl FolderLock {
         Ok(Self { folder: folder.to_owned(), _file: file })
     }
 
+    /// The folder.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Makes the folder's entries durable, and the folder itself in its parent.
     pub(crate) fn sync(&self) -> Result<(), OpenError> {
         let unusable = |source| OpenError::Folder { folder: self.folder.display().to_string(), source };

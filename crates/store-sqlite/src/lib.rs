@@ -15,6 +15,7 @@ mod store;
 mod write;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use flux_model::ErrorCode;
 use parking_lot::Mutex;
@@ -142,10 +143,11 @@ impl OpenError {
 
 /// A store in an SQLite file. Holds the data folder's lock until it is dropped.
 pub struct SqliteStore {
-    // Connections close before the lock is given back: fields drop in this order.
-    writer: Mutex<WriteConnection>,
+    // Fields drop in this order: the last connection copies the log back and must be able to write,
+    // and the lock is given back when all is closed.
     readers: Readers,
-    _lock: FolderLock,
+    writer: Mutex<WriteConnection>,
+    lock: Arc<FolderLock>,
 }
 
 impl SqliteStore {
@@ -159,11 +161,24 @@ impl SqliteStore {
         if found < SQLITE_VERSION_MIN {
             return Err(OpenError::SqliteTooOld { found });
         }
-        let lock = FolderLock::take(folder)?;
-        let path = folder.join(DATABASE_FILE);
+        Self::under(Arc::new(FolderLock::take(folder)?), options)
+    }
+
+    /// Opens the same store anew, after a write failed: under the lock that this one holds, so that
+    /// no other process can come in between, and while this one still answers queries. What the
+    /// failed write left in the log is not part of the new store.
+    ///
+    /// # Errors
+    /// [`OpenError`], most likely for the reason that the write failed for.
+    pub fn reopen(&self, options: &Options) -> Result<Self, OpenError> {
+        Self::under(Arc::clone(&self.lock), options)
+    }
+
+    fn under(lock: Arc<FolderLock>, options: &Options) -> Result<Self, OpenError> {
+        let path = lock.folder().join(DATABASE_FILE);
         let writer = connection::open_writer(&path, options)?;
         lock.sync()?;
         let readers = Readers::new(path, options);
-        Ok(Self { writer: Mutex::new(WriteConnection::new(writer)), readers, _lock: lock })
+        Ok(Self { readers, writer: Mutex::new(WriteConnection::new(writer)), lock })
     }
 }

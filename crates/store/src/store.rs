@@ -45,11 +45,9 @@ pub enum StoreError {
         limit: &'static str,
     },
     /// A stored row cannot be read.
-    #[error("a row of {table} cannot be read: {reason}")]
+    #[error("a stored row cannot be read: {reason}")]
     Undecodable {
-        /// The table.
-        table: &'static str,
-        /// What is wrong.
+        /// What is wrong, with the column.
         reason: String,
     },
 }

@@ -113,10 +113,21 @@ impl Writer {
     /// # Errors
     /// The system's, if it cannot start a thread.
     pub fn start(store: Arc<dyn Store>, limits: WriterLimits) -> std::io::Result<Self> {
+        Self::start_with(move |commands: &[Command]| store.commit_batch(commands), limits)
+    }
+
+    /// Starts the thread, with what stands in for [`Store::commit_batch`]: for simulated faults.
+    ///
+    /// # Errors
+    /// The system's, if it cannot start a thread.
+    pub fn start_with<C>(commit: C, limits: WriterLimits) -> std::io::Result<Self>
+    where
+        C: FnMut(&[Command]) -> Result<Vec<Outcome>, StoreError> + Send + 'static,
+    {
         let (jobs, queue) = channel();
         let (health, watched) = watch::channel(Health::Working);
         thread::Builder::new().name("flux-writer".to_owned()).spawn(move || {
-            let last = Batcher { store, queue, health: &health }.run();
+            let last = Batcher { commit, queue, health: &health }.run();
             health.send_replace(last);
         })?;
         let shared = Shared {
@@ -209,15 +220,15 @@ impl Writer {
 }
 
 /// The thread's side.
-struct Batcher<'a> {
-    store: Arc<dyn Store>,
+struct Batcher<'a, C> {
+    commit: C,
     queue: Receiver<Job>,
     health: &'a watch::Sender<Health>,
 }
 
-impl Batcher<'_> {
+impl<C: FnMut(&[Command]) -> Result<Vec<Outcome>, StoreError>> Batcher<'_, C> {
     /// Writes until the queue is closed and empty; gives the last health.
-    fn run(self) -> Health {
+    fn run(mut self) -> Health {
         let mut failed = None;
         while let Ok(first) = self.queue.recv() {
             let jobs = self.gather(first);
@@ -240,14 +251,14 @@ impl Batcher<'_> {
         jobs
     }
 
-    fn write(&self, jobs: Vec<Job>) -> Option<StoreError> {
+    fn write(&mut self, jobs: Vec<Job>) -> Option<StoreError> {
         let mut commands = Vec::with_capacity(jobs.len());
         let mut replies = Vec::with_capacity(jobs.len());
         for job in jobs {
             commands.push(job.command);
             replies.push((job.reply, job._permits));
         }
-        match self.store.commit_batch(&commands) {
+        match (self.commit)(&commands) {
             Ok(outcomes) => {
                 debug_assert_eq!(outcomes.len(), replies.len(), "one outcome per command");
                 for (outcome, (reply, _permits)) in outcomes.into_iter().zip(replies) {
@@ -302,4 +313,123 @@ fn weight(command: &Command) -> usize {
         | Command::EnsureProject(_) => 0,
     };
     COMMAND_BYTES_BASE + blobs
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    use super::*;
+    use crate::conformance::sample::{accepting, append, ending, execution, tenant};
+    use crate::memory::MemoryStore;
+
+    const ROOM: WriterLimits = WriterLimits { queue_commands_max: 1_000, queue_bytes_max: 10_000_000 };
+
+    /// A writer whose every commit waits for a permission and reports how many commands it had.
+    fn gated(store: Arc<MemoryStore>, limits: WriterLimits) -> (Writer, Sender<()>, Receiver<usize>) {
+        let (permit, gate) = channel();
+        let (report, sizes) = channel();
+        let commit = move |commands: &[Command]| {
+            report.send(commands.len()).unwrap();
+            gate.recv().unwrap();
+            store.commit_batch(commands)
+        };
+        (Writer::start_with(commit, limits).unwrap(), permit, sizes)
+    }
+
+    #[tokio::test]
+    async fn commands_gather_while_a_batch_is_written() {
+        let store = Arc::new(MemoryStore::new());
+        let (writer, permit, sizes) = gated(Arc::clone(&store), ROOM);
+        let first = writer.try_submit(accepting(1, |_| {})).unwrap();
+        assert_eq!(sizes.recv(), Ok(1));
+        let others: Vec<_> = (2..=400).map(|n| writer.try_submit(accepting(n, |_| {})).unwrap()).collect();
+        assert_eq!(writer.waiting(), 400);
+        (0..3).for_each(|_| permit.send(()).unwrap());
+        for pending in std::iter::once(first).chain(others) {
+            assert_eq!(pending.outcome().await, Ok(Outcome::Started { cancel: vec![] }));
+        }
+        assert_eq!(sizes.iter().take(2).collect::<Vec<_>>(), [BATCH_COMMANDS_MAX, 399 - BATCH_COMMANDS_MAX]);
+        writer.close().await;
+        assert_eq!((writer.health(), writer.waiting()), (Health::Closed, 0));
+        assert_eq!(writer.submit(accepting(401, |_| {})).await, Err(WriteError::Closed));
+    }
+
+    #[tokio::test]
+    async fn a_large_command_ends_its_batch() {
+        let (writer, permit, sizes) = gated(Arc::new(MemoryStore::new()), ROOM);
+        let large = |n| accepting(n, |accept| accept.held.as_mut().unwrap().bytes = vec![0; BATCH_BYTES_MAX]);
+        let commands = [accepting(1, |_| {}), accepting(2, |_| {}), large(3), accepting(4, |_| {})];
+        let pending: Vec<_> =
+            commands.into_iter().map(|command| writer.try_submit(command).unwrap()).collect();
+        (0..3).for_each(|_| permit.send(()).unwrap());
+        for pending in pending {
+            pending.outcome().await.unwrap();
+        }
+        let sizes: Vec<_> = sizes.try_iter().collect();
+        assert_eq!(sizes.iter().sum::<usize>(), 4);
+        assert_eq!(sizes.last(), Some(&1), "what comes after the large one waits for the next batch");
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_refuses_or_waits() {
+        let limits = WriterLimits { queue_commands_max: 2, queue_bytes_max: 10_000_000 };
+        let (writer, permit, _sizes) = gated(Arc::new(MemoryStore::new()), limits);
+        let taken: Vec<_> = (1..=2).map(|n| writer.try_submit(accepting(n, |_| {})).unwrap()).collect();
+        let refused = writer.try_submit(accepting(3, |_| {})).err();
+        assert_eq!(refused, Some(WriteError::Full { waiting: 2, max: 2 }));
+        let patient = {
+            let writer = writer.clone();
+            async move { writer.submit(accepting(3, |_| {})).await }
+        };
+        let patient = tokio::spawn(patient);
+        (0..3).for_each(|_| permit.send(()).unwrap());
+        for pending in taken {
+            pending.outcome().await.unwrap();
+        }
+        assert_eq!(patient.await.unwrap(), Ok(Outcome::Started { cancel: vec![] }));
+    }
+
+    #[tokio::test]
+    async fn closing_writes_what_was_taken() {
+        let store = Arc::new(MemoryStore::new());
+        let (writer, permit, _sizes) = gated(Arc::clone(&store), ROOM);
+        let taken =
+            [accepting(1, |_| {}), append(1, 1, ending(1, 2_000))].map(|command| writer.try_submit(command));
+        permit.send(()).unwrap();
+        permit.send(()).unwrap();
+        writer.close().await;
+        for pending in taken {
+            pending.unwrap().outcome().await.unwrap();
+        }
+        let row = store.execution(tenant(1), execution(1)).unwrap().unwrap();
+        assert!(row.status.is_terminal());
+    }
+
+    #[tokio::test]
+    async fn after_a_failed_batch_nothing_is_written() {
+        let failure = StoreError::Unavailable { doing: "writing a batch", reason: "disk full".into() };
+        let (told, mut commits) = (failure.clone(), 0);
+        let commit = move |_: &[Command]| {
+            commits += 1;
+            assert_eq!(commits, 1, "a failed batch was followed by another");
+            Err(told.clone())
+        };
+        let writer = Writer::start_with(commit, ROOM).unwrap();
+        assert_eq!(writer.submit(accepting(1, |_| {})).await, Err(WriteError::Store(failure.clone())));
+        assert_eq!(writer.health(), Health::Failed(failure.clone()));
+        let next = writer.submit(accepting(2, |_| {})).await;
+        assert!(matches!(next, Err(WriteError::Store(StoreError::Poisoned { .. }))), "{next:?}");
+        writer.close().await;
+        assert_eq!(writer.health(), Health::Failed(failure));
+    }
+
+    #[tokio::test]
+    async fn a_reader_answers_from_the_store() {
+        let store = Arc::new(MemoryStore::new());
+        store.commit_batch(&[accepting(1, |_| {})]).unwrap();
+        let reader = crate::Reader::new(store);
+        let row = reader.query(|store| store.execution(tenant(1), execution(1))).await.unwrap();
+        assert_eq!(row.map(|row| row.id), Some(execution(1)));
+    }
 }

@@ -100,7 +100,6 @@ const PURE: &[(&str, &[&str])] = &[
             "chrono-tz",
             "hex",
             "indexmap",
-            "minijinja",
             "percent-encoding",
             "schemars",
             "serde",

@@ -35,7 +35,11 @@ impl Turn {
     pub(super) fn execution_timed_out(&mut self) -> bool {
         let timeout_ms = self.exec.plan.settings().timeout_ms.unwrap_or_default();
         let message = format!("the execution took longer than {timeout_ms} ms (settings.timeout_ms)");
-        let failure = Failure::permanent(ErrorCode::ExecutionTimeout, message);
+        self.fail_as_a_whole(Failure::permanent(ErrorCode::ExecutionTimeout, message))
+    }
+
+    /// Something fails that is not the work of one node; the first that is under way is named.
+    pub(super) fn fail_as_a_whole(&mut self, failure: Failure) -> bool {
         let trigger = self.exec.trigger_place();
         let at = match self.exec.active.iter().next() {
             Some((path, work)) => self.at(path, work),
@@ -67,6 +71,9 @@ impl Turn {
         if self.exec.active.is_empty() {
             self.conclude_ending();
         } else {
+            if self.exec.plan.settings().timeout_ms.is_some() {
+                self.effects.push(Effect::ClearTimer { key: TimerKey::ExecutionTimeout });
+            }
             let at = self.now + Duration::from_millis(CANCEL_GRACE_MS);
             self.effects.push(Effect::SetTimer { key: TimerKey::CancelGrace, at });
         }
@@ -96,11 +103,9 @@ impl Turn {
             }
             Event::ChildStarted { path, child } => {
                 let Some(work) = self.exec.active.get(&path) else { return false };
-                if !matches!(&work.state, WorkState::Running(effect) if matches!(&**effect, Effect::StartChild(call) if call.child == child))
-                {
+                if !work.starts(child) {
                     return false;
                 }
-                self.effects.push(Effect::CancelChild { child });
                 self.cancel_work(&path);
                 if self.exec.active.is_empty() {
                     self.conclude_ending();
@@ -119,6 +124,7 @@ impl Turn {
             | Event::Decided { .. }
             | Event::Signalled { .. }
             | Event::ChildEnded { .. }
+            | Event::LimitExceeded { .. }
             | Event::CancelRequested { .. } => false,
         }
     }
@@ -142,8 +148,14 @@ impl Turn {
             self.effects.push(Effect::CloseReview { review, status, decision: None });
         }
         match &work.state {
-            WorkState::Running(_) => {
+            WorkState::Running(effect) => {
                 self.effects.push(Effect::Abort { path: path.clone(), attempt: work.attempt });
+                // It may have been accepted already, without the news having come.
+                if let Effect::StartChild(call) = &**effect
+                    && call.wait
+                {
+                    self.effects.push(Effect::CancelChild { child: call.child });
+                }
             }
             WorkState::AwaitingChild(call) => self.effects.push(Effect::CancelChild { child: call.child }),
             WorkState::Retrying { .. }

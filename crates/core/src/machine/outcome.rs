@@ -83,6 +83,7 @@ impl Turn {
             return false;
         }
         let Some(work) = self.leave(path) else { return false };
+        self.clear_timer(path, &work);
         let at = self.at(path, &work);
         self.start(at);
         true

@@ -51,8 +51,9 @@ impl NodeScope<'_> {
     /// What the incoming edge carries; with several, the one that is first in the file.
     pub(super) fn input(&self) -> Value {
         let run = &self.exec.scopes[&self.place.run];
-        let delivered = &run.nodes[self.place.slot].delivered;
-        let first = delivered.iter().min_by_key(|(edge, _)| *edge);
+        // A loop's `collect` may be evaluated in a body that has no nodes.
+        let delivered = run.nodes.get(self.place.slot).map(|node| &node.delivered);
+        let first = delivered.and_then(|delivered| delivered.iter().min_by_key(|(edge, _)| *edge));
         match (first, self.place == self.exec.trigger_place()) {
             (Some((_, value)), _) => value.clone(),
             (None, true) => self.exec.input.clone(),

@@ -189,6 +189,12 @@ impl Work {
         }
     }
 
+    /// Whether the driver is admitting this child for it.
+    pub(crate) fn starts(&self, child: ExecutionId) -> bool {
+        let WorkState::Running(effect) = &self.state else { return false };
+        matches!(&**effect, Effect::StartChild(call) if call.child == child)
+    }
+
     /// The review it is in.
     pub(crate) fn review(&self) -> Option<ReviewId> {
         if let WorkState::InReview(request) = &self.state { Some(request.id) } else { None }

@@ -65,6 +65,7 @@ impl Turn {
             Event::ChildStarted { path, child } => self.child_started(&path, child),
             Event::ChildEnded { path, child, result } => self.child_ended(&path, child, result),
             Event::Recovered => self.recover(),
+            Event::LimitExceeded { failure } => self.fail_as_a_whole(failure),
             Event::Started { .. } | Event::CancelRequested { .. } => false,
         }
     }

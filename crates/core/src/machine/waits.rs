@@ -194,7 +194,14 @@ impl Turn {
         if !self.exec.signals.is_new(id) {
             return false;
         }
-        let awaits = |work: &Work| matches!(&work.state, WorkState::AwaitingSignal { name: awaited, .. } if *awaited == name);
+        let awaits = |work: &Work| match &work.state {
+            WorkState::AwaitingSignal { name: awaited, .. } => *awaited == name,
+            WorkState::Running(_)
+            | WorkState::Retrying { .. }
+            | WorkState::Delayed { .. }
+            | WorkState::InReview(_)
+            | WorkState::AwaitingChild(_) => false,
+        };
         let waiting = self.exec.active.iter().find(|(_, work)| awaits(work)).map(|(path, _)| path.clone());
         match waiting {
             Some(path) => self.end_wait(&path, Ok(TaskOutput::main(payload))),

@@ -120,7 +120,8 @@ impl<'a> Check<'a> {
             }
             choices.extend(choice(self.resolve(alternative)));
             // A wrong constant or type at the field itself means: this alternative was not meant.
-            let meant = attempt.found.iter().all(|misfit| misfit.field != field || names_member(misfit));
+            let meant = attempt.found.iter().all(|misfit| misfit.field != field || names_member(misfit))
+                && !self.tagged_otherwise(alternative, value);
             let better = nearest.as_ref().is_none_or(|best| attempt.found.len() < best.len());
             if meant && better {
                 nearest = Some(attempt.found);
@@ -139,6 +140,16 @@ impl<'a> Check<'a> {
                 self.push(ErrorCode::ConfigInvalid, field, message, near);
             }
         }
+    }
+
+    /// Whether a member that names the alternative (`kind`, say) names another one.
+    fn tagged_otherwise(&self, alternative: &'a Schema, value: &Value) -> bool {
+        let properties = self.resolve(alternative).get("properties").and_then(Schema::as_object);
+        properties.into_iter().flatten().any(|(name, property)| {
+            let constant = self.resolve(property).get("const");
+            let given = value.get(name).filter(|given| !is_template(given));
+            constant.zip(given).is_some_and(|(constant, given)| *constant != given.to_serde())
+        })
     }
 
     fn type_misfits(&mut self, schema: &Schema, value: &Value, field: &str) -> bool {
@@ -223,6 +234,12 @@ fn choice(schema: &Schema) -> Vec<String> {
     }
     match schema.get("type").and_then(Schema::as_str) {
         Some("object") => {
+            let properties = schema.get("properties").and_then(Schema::as_object);
+            let tag =
+                properties.into_iter().flatten().find_map(|(name, one)| Some((name, one.get("const")?)));
+            if let Some((name, constant)) = tag {
+                return vec![format!("an object with `{name}: {}`", plain(constant))];
+            }
             let required = schema.get("required").and_then(Schema::as_array).into_iter().flatten();
             let names: Vec<&str> = required.filter_map(Schema::as_str).collect();
             vec![format!(
@@ -269,6 +286,11 @@ mod tests {
                 "method": {"$ref": "#/$defs/Method"},
                 "limit": {"type": "integer", "minimum": 1, "maximum": 9},
                 "tags": {"type": "array", "items": {"type": "string"}, "minItems": 1},
+                "auth": {"oneOf": [
+                    {"type": "object", "properties": {"kind": {"const": "none"}}, "required": ["kind"]},
+                    {"type": "object", "properties": {"kind": {"const": "bearer"}, "token": {"type": "string"}},
+                     "required": ["kind", "token"]}
+                ]},
                 "body": {"anyOf": [{"$ref": "#/$defs/Body"}, {"type": "null"}]}
             },
             "required": ["method"],
@@ -310,6 +332,14 @@ mod tests {
             json!({"method": "GET", "body": {"text": 5}}),
             &[(ErrorCode::ConfigInvalid, "config.body.text")],
         );
+    }
+
+    #[test]
+    fn a_tag_says_which_alternative_is_meant() {
+        let with = |auth: Schema| json!({"method": "GET", "auth": auth});
+        check(with(json!({"kind": "bearer", "token": "t"})), &[]);
+        check(with(json!({"kind": "bearer"})), &[(ErrorCode::ConfigMissing, "config.auth.token")]);
+        check(with(json!({"kind": "basic"})), &[(ErrorCode::ConfigInvalid, "config.auth")]);
     }
 
     #[test]

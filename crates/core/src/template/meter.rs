@@ -1,9 +1,9 @@
 //! The budget of one evaluation, and texts that are built within it.
 //!
-//! The expression machinery bounds its own steps; this bounds what the functions and operators
-//! between two steps may read and make, so that neither time nor memory depends on good will.
+//! Steps bound how much is looked at one by one, whether by the evaluator or by a function; bytes
+//! read and made bound what a single step may do. Neither time nor memory depends on good will.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::cell::Cell;
 
 use flux_model::limits;
 use flux_model::value::Value;
@@ -11,22 +11,33 @@ use serde_json::Number;
 
 use super::error::TemplateError;
 
-/// What one element of an array or one member of an object counts, in bytes.
-pub(crate) const ELEMENT_BYTES: usize = 48;
+/// What one element of an array counts, in bytes: the handle of its value.
+pub(crate) const ELEMENT_BYTES: usize = size_of::<Value>();
+/// What one member of an object, or a value made anew, counts, in bytes.
+pub(crate) const MEMBER_BYTES: usize = 64;
 
-/// What an evaluation may still read and make.
+/// What an evaluation may still do.
 #[derive(Debug)]
 pub(crate) struct Meter {
-    read_left: AtomicUsize,
-    made_left: AtomicUsize,
+    steps_left: Cell<u64>,
+    read_left: Cell<u64>,
+    made_left: Cell<u64>,
 }
 
 impl Meter {
     pub(crate) fn new() -> Self {
         Self {
-            read_left: AtomicUsize::new(limits::TEMPLATE_READ_BYTES_MAX),
-            made_left: AtomicUsize::new(limits::TEMPLATE_MADE_BYTES_MAX),
+            steps_left: Cell::new(limits::TEMPLATE_FUEL_MAX),
+            read_left: Cell::new(limits::TEMPLATE_READ_BYTES_MAX as u64),
+            made_left: Cell::new(limits::TEMPLATE_MADE_BYTES_MAX as u64),
         }
+    }
+
+    /// Notes that so many nodes of an expression, elements or members are about to be looked at.
+    pub(crate) fn steps(&self, count: usize) -> Result<(), TemplateError> {
+        spend(&self.steps_left, count, || {
+            format!("the template takes more than {} steps (TEMPLATE_FUEL_MAX)", limits::TEMPLATE_FUEL_MAX)
+        })
     }
 
     /// Notes that `bytes` are about to be looked at.
@@ -51,15 +62,10 @@ impl Meter {
     }
 }
 
-fn spend(left: &AtomicUsize, bytes: usize, message: impl Fn() -> String) -> Result<(), TemplateError> {
-    // An evaluation runs on one thread; the atomic only satisfies `Sync`.
-    match left.load(Ordering::Relaxed).checked_sub(bytes) {
-        Some(rest) => {
-            left.store(rest, Ordering::Relaxed);
-            Ok(())
-        }
-        None => Err(TemplateError::budget(message())),
-    }
+fn spend(left: &Cell<u64>, amount: usize, message: impl Fn() -> String) -> Result<(), TemplateError> {
+    let rest = left.get().checked_sub(amount as u64).ok_or_else(|| TemplateError::budget(message()))?;
+    left.set(rest);
+    Ok(())
 }
 
 /// A text that refuses to grow beyond [`limits::TEMPLATE_OUTPUT_BYTES_MAX`].
@@ -76,7 +82,6 @@ impl<'a> TextBuilder<'a> {
 
     pub(crate) fn push(&mut self, piece: &str) -> Result<(), TemplateError> {
         check_output(self.text.len().saturating_add(piece.len()))?;
-        self.meter.made(piece.len())?;
         self.text.push_str(piece);
         Ok(())
     }
@@ -85,10 +90,13 @@ impl<'a> TextBuilder<'a> {
         self.text.is_empty()
     }
 
-    pub(crate) fn take(&mut self) -> String {
-        std::mem::take(&mut self.text)
+    /// The text so far, paid for; the builder starts again.
+    pub(crate) fn take(&mut self) -> Result<String, TemplateError> {
+        self.meter.made(self.text.len())?;
+        Ok(std::mem::take(&mut self.text))
     }
 
+    /// The text as a value. As the result of a function it is paid for there.
     pub(crate) fn value(self) -> Value {
         Value::text(self.text)
     }
@@ -106,8 +114,9 @@ impl<'a> TextBuilder<'a> {
         }
     }
 
-    /// Adds `value` as JSON.
+    /// Adds `value` as JSON, each part of it for a step.
     pub(crate) fn push_json(&mut self, value: &Value) -> Result<(), TemplateError> {
+        self.meter.steps(1)?;
         match value {
             Value::Null => self.push("null"),
             Value::Bool(true) => self.push("true"),
@@ -153,6 +162,42 @@ pub(crate) fn check_output(bytes: usize) -> Result<(), TemplateError> {
     Err(TemplateError::budget(format!(
         "the template makes a text of at least {bytes} bytes; {max} are allowed (TEMPLATE_OUTPUT_BYTES_MAX)"
     )))
+}
+
+/// Refuses a value that is too large or too deep to be kept. Parts that are shared count wherever
+/// they appear, since they are written out wherever they appear.
+pub(crate) fn check_value(value: &Value) -> Result<(), TemplateError> {
+    let mut bytes = 0;
+    walk(value, 0, &mut bytes)
+}
+
+fn walk(value: &Value, depth: usize, bytes: &mut usize) -> Result<(), TemplateError> {
+    *bytes += match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 5,
+        Value::Text(text) => text.len() + 2,
+        Value::Array(_) | Value::Object(_) => 2,
+        Value::Secret(parts) => 16 * parts.len(),
+    };
+    let max = limits::VALUE_BYTES_MAX;
+    if *bytes > max {
+        return Err(TemplateError::budget(format!(
+            "the template gives a value of more than {max} bytes (VALUE_BYTES_MAX)"
+        )));
+    }
+    match value {
+        Value::Array(_) | Value::Object(_) if depth >= limits::VALUE_DEPTH_MAX => {
+            Err(TemplateError::budget(format!(
+                "the template gives a value that nests deeper than {} levels (VALUE_DEPTH_MAX)",
+                limits::VALUE_DEPTH_MAX
+            )))
+        }
+        Value::Array(items) => items.iter().try_for_each(|item| walk(item, depth + 1, bytes)),
+        Value::Object(members) => members.iter().try_for_each(|(name, member)| {
+            *bytes += name.len() + 4;
+            walk(member, depth + 1, bytes)
+        }),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) | Value::Secret(_) => Ok(()),
+    }
 }
 
 fn secret_in_text() -> TemplateError {

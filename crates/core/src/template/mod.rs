@@ -2,9 +2,10 @@
 //!
 //! A text is one of four things: a literal, a path alone, an expression alone, both of which give
 //! a value of any type, or text with expressions in it, which gives text. Expressions are checked
-//! when they are compiled and bounded in depth, steps, reading and output when they run. There are
-//! no statements, loops, methods or definitions, nothing that reaches a clock, a file or the
-//! network, and nothing that looks into a secret. `docs/concepts/templates.md` is the user's view.
+//! and bounded in depth when they are compiled, and bounded in steps, reading and output when they
+//! run. There are no statements, loops, methods or definitions, nothing that reaches a clock, a file
+//! or the network, and nothing that looks into a secret. `docs/concepts/templates.md` is the user's
+//! view, ADR 0007 says why the language is this one.
 //!
 //! ```
 //! use flux_core::template::{Scope, Template, Warnings};
@@ -28,9 +29,11 @@
 //! ```
 
 mod error;
+mod evaluate;
+mod expression;
 pub mod functions;
+mod hints;
 mod lexer;
-mod lower;
 mod meter;
 mod parser;
 mod parts;
@@ -43,7 +46,6 @@ mod templated;
 mod test_scope;
 #[cfg(test)]
 mod tests;
-mod vm;
 
 use std::sync::Arc;
 

@@ -4,12 +4,13 @@
 //! The grammar is deliberately closed: there are no methods, no assignments, no statements and no
 //! way to call anything that is not in the function table.
 
-use flux_model::diagnostic::nearest;
 use flux_model::limits;
 use flux_model::value::Value;
 
 use super::error::TemplateError;
-use super::functions::{self, Function, operator};
+use super::expression::{Expr, Missing, Node, check_secrets};
+use super::functions::{self, operator};
+use super::hints;
 use super::lexer::{Lexed, Token, position};
 use super::path::{Path, Segment};
 
@@ -17,83 +18,19 @@ use super::path::{Path, Segment};
 pub(crate) const SECRETS: &str = "secrets";
 
 /// Words that cannot be roots or node keys.
-const RESERVED: [&str; 11] = ["and", "or", "not", "in", "is", "if", "else", "true", "false", "null", "none"];
-
-/// What people call functions elsewhere, and their names here.
-const FOREIGN: [(&str, &str); 20] = [
-    ("length", "len"),
-    ("size", "len"),
-    ("count", "len"),
-    ("toUpperCase", "upper"),
-    ("toUpper", "upper"),
-    ("toLowerCase", "lower"),
-    ("toLower", "lower"),
-    ("toString", "string"),
-    ("str", "string"),
-    ("parseInt", "int"),
-    ("parseFloat", "number"),
-    ("float", "number"),
-    ("tojson", "json"),
-    ("stringify", "json"),
-    ("substring", "slice"),
-    ("includes", "contains"),
-    ("startsWith", "starts_with"),
-    ("endsWith", "ends_with"),
-    ("encodeURIComponent", "url_encode"),
-    ("date", "format_date"),
-];
-
-/// An expression and how deep it nests.
-#[derive(Debug, Clone)]
-pub(crate) struct Node {
-    pub(crate) kind: Expr,
-    depth: usize,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) enum Expr {
-    Constant(Value),
-    /// The number of a path in [`Parsed::paths`].
-    Path(usize),
-    Not(Box<Node>),
-    And(Box<Node>, Box<Node>),
-    Or(Box<Node>, Box<Node>),
-    If {
-        condition: Box<Node>,
-        then: Box<Node>,
-        otherwise: Box<Node>,
-    },
-    /// A function or an operator.
-    Call(&'static Function, Vec<Node>),
-}
-
-/// A path within an expression.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Use {
-    pub(crate) path: Path,
-    /// Whether the expression says what happens if the path leads nowhere.
-    pub(crate) missing: Missing,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Missing {
-    /// It is reported.
-    Reported,
-    /// It is foreseen: `default(path, …)`, `exists(path)`, `is_empty(path)`, `path or …`.
-    Foreseen,
-}
-
-#[derive(Debug)]
-pub(crate) struct Parsed {
-    pub(crate) root: Node,
-    pub(crate) paths: Vec<Use>,
-    /// Secrets that are named, in order.
-    pub(crate) secrets: Vec<Path>,
-}
+const RESERVED: [&str; 14] =
+    ["and", "or", "not", "in", "is", "if", "else", "true", "True", "false", "False", "null", "none", "None"];
 
 /// Whether `word` has a meaning in expressions, so that nothing can be called that.
 pub fn is_reserved_word(word: &str) -> bool {
     RESERVED.contains(&word)
+}
+
+/// An expression, and the paths it names: secrets last.
+#[derive(Debug)]
+pub(crate) struct Parsed {
+    pub(crate) root: Node,
+    pub(crate) paths: Vec<Path>,
 }
 
 /// Parses the tokens of one expression; `end` is the byte behind it, for messages.
@@ -104,8 +41,10 @@ pub(crate) fn parse(source: &str, tokens: Vec<Lexed>, end: usize) -> Result<Pars
     if let Some(token) = parser.peek() {
         return Err(parser.error_at(parser.next, format!("unexpected {}", describe(token))));
     }
-    check_secrets(&root, Place::Whole)?;
-    Ok(Parsed { root, paths: parser.paths, secrets: parser.secrets })
+    check_secrets(&root)?;
+    let mut paths = parser.paths;
+    paths.append(&mut parser.secrets);
+    Ok(Parsed { root, paths })
 }
 
 struct Parser<'a> {
@@ -114,7 +53,7 @@ struct Parser<'a> {
     next: usize,
     end: usize,
     nesting: usize,
-    paths: Vec<Use>,
+    paths: Vec<Path>,
     secrets: Vec<Path>,
 }
 
@@ -152,7 +91,8 @@ impl Parser<'_> {
         let mut node = self.binary(OR)?;
         if self.take_word("if") {
             let condition = Box::new(self.binary(OR)?);
-            let otherwise = if self.take_word("else") { self.expression()? } else { constant(Value::Null) };
+            let otherwise =
+                if self.take_word("else") { self.expression()? } else { Node::constant(Value::Null) };
             node = self.node(Expr::If { condition, then: Box::new(node), otherwise: Box::new(otherwise) })?;
         }
         self.nesting -= 1;
@@ -191,16 +131,21 @@ impl Parser<'_> {
     fn join(&mut self, sign: &str, mut left: Node, right: Node) -> Result<Node, TemplateError> {
         match sign {
             // A long `a ~ b ~ c` is one call, not a deep tree.
-            "~" => match left.kind {
-                Expr::Call(function, mut parts) if function.name == "~" => {
-                    parts.push(right);
-                    self.check_items(parts.len())?;
-                    self.node(Expr::Call(function, parts))
+            "~" => {
+                let mut parts = Vec::new();
+                if let Expr::Call(function, joined) = &mut left.kind
+                    && function.name == "~"
+                {
+                    parts.append(joined);
+                } else {
+                    parts.push(left);
                 }
-                kind => self.node(Expr::Call(operator("~"), vec![Node { kind, ..left }, right])),
-            },
+                parts.push(right);
+                self.check_items(parts.len())?;
+                self.node(Expr::Call(operator("~"), parts))
+            }
             "or" => {
-                self.foresee(&mut left);
+                foresee(&mut left);
                 self.node(Expr::Or(Box::new(left), Box::new(right)))
             }
             "and" => self.node(Expr::And(Box::new(left), Box::new(right))),
@@ -228,7 +173,7 @@ impl Parser<'_> {
             let negative = functions::negative(number)
                 .ok_or_else(|| self.error_at(self.next, format!("-{number} does not fit 64 bits")))?;
             self.next += 1;
-            return self.postfix(Start::Node(constant(negative)));
+            return self.postfix(Start::Node(Node::constant(negative)));
         }
         let operand = self.power()?;
         self.node(Expr::Call(operator("negate"), vec![operand]))
@@ -241,8 +186,8 @@ impl Parser<'_> {
         };
         self.next += 1;
         Ok(Start::Node(match token {
-            Token::Text(text) => constant(Value::text(text)),
-            Token::Number(number) => constant(Value::Number(number)),
+            Token::Text(text) => Node::constant(Value::text(text)),
+            Token::Number(number) => Node::constant(Value::Number(number)),
             Token::Sign("(") => {
                 let node = self.expression()?;
                 self.expect(")")?;
@@ -255,9 +200,9 @@ impl Parser<'_> {
             Token::Sign("{") => self.object()?,
             Token::Sign(sign) => return Err(self.error_at(at, format!("unexpected `{sign}`"))),
             Token::Name(name) => match name.as_str() {
-                "true" | "True" => constant(Value::Bool(true)),
-                "false" | "False" => constant(Value::Bool(false)),
-                "null" | "none" | "None" => constant(Value::Null),
+                "true" | "True" => Node::constant(Value::Bool(true)),
+                "false" | "False" => Node::constant(Value::Bool(false)),
+                "null" | "none" | "None" => Node::constant(Value::Null),
                 word if is_reserved_word(word) => {
                     return Err(self.error_at(at, format!("unexpected `{word}`")));
                 }
@@ -279,7 +224,8 @@ impl Parser<'_> {
                 };
                 self.next += 1;
                 if self.peek() == Some(&Token::Sign("(")) {
-                    return Err(self.no_methods(at, &name));
+                    let message = format!("values have no methods, so `.{name}(` means nothing");
+                    return Err(self.error_at(at, message).suggest(hints::instead_of_method(&name)));
                 }
                 start = self.member(start, Segment::Key(name.into()))?;
             } else if self.take_sign("[") {
@@ -291,11 +237,12 @@ impl Parser<'_> {
                 };
                 self.next += 1;
                 let first = self.finish(start)?;
-                if !self.take_sign("(") {
-                    start = Start::Node(self.apply(at, &name, vec![first])?);
+                let applied = if self.take_sign("(") {
+                    self.call(at, &name, vec![first])?
                 } else {
-                    start = Start::Node(self.call(at, &name, vec![first])?);
-                }
+                    self.apply(at, &name, vec![first])?
+                };
+                start = Start::Node(applied);
             } else if self.peek() == Some(&Token::Sign("(")) {
                 return Err(self.error_at(self.next, "only functions can be called".to_owned()));
             } else {
@@ -315,35 +262,38 @@ impl Parser<'_> {
                     Segment::Key(name) => Value::Text(name),
                     Segment::Index(index) => Value::from(index),
                 };
-                Ok(Start::Node(self.node(Expr::Call(operator("[]"), vec![node, constant(key)]))?))
+                Ok(Start::Node(self.node(Expr::Call(operator("[]"), vec![node, Node::constant(key)]))?))
             }
         }
     }
 
     fn subscript(&mut self, start: Start) -> Result<Start, TemplateError> {
         if self.take_sign(":") {
-            return self.slice(start, constant(Value::from(0_i64)));
+            return self.slice(start, Node::constant(Value::from(0_i64)));
         }
         let index = self.expression()?;
         if self.take_sign(":") {
             return self.slice(start, index);
         }
         self.expect("]")?;
-        let segment = match &index.kind {
-            Expr::Constant(Value::Text(name)) => Some(Segment::Key(name.clone())),
-            Expr::Constant(Value::Number(number)) => number.as_i64().map(Segment::Index),
-            _ => None,
-        };
-        if let Some(segment) = segment {
-            return self.member(start, segment);
+        if let Expr::Constant(Value::Text(name)) = &index.kind {
+            return self.member(start, Segment::Key(name.clone()));
+        }
+        if let Expr::Constant(Value::Number(number)) = &index.kind
+            && let Some(index) = number.as_i64()
+        {
+            return self.member(start, Segment::Index(index));
         }
         let of = self.finish(start)?;
         Ok(Start::Node(self.node(Expr::Call(operator("[]"), vec![of, index]))?))
     }
 
     fn slice(&mut self, start: Start, from: Node) -> Result<Start, TemplateError> {
-        let to =
-            if self.peek() == Some(&Token::Sign("]")) { constant(Value::Null) } else { self.expression()? };
+        let to = if self.peek() == Some(&Token::Sign("]")) {
+            Node::constant(Value::Null)
+        } else {
+            self.expression()?
+        };
         self.expect("]")?;
         let of = self.finish(start)?;
         Ok(Start::Node(self.node(Expr::Call(operator("[:]"), vec![of, from, to]))?))
@@ -356,14 +306,14 @@ impl Parser<'_> {
             Start::Path(path) => path,
         };
         if &*path.root != SECRETS {
-            self.paths.push(Use { path, missing: Missing::Reported });
-            return Ok(Node { kind: Expr::Path(self.paths.len() - 1), depth: 1 });
+            self.paths.push(path.clone());
+            return Ok(Node::new(Expr::Path(path, Missing::Reported)));
         }
         let [Segment::Key(name)] = path.segments.as_slice() else {
             return Err(TemplateError::syntax(format!("`{path}` does not name a secret"))
                 .suggest("name one secret: `secrets.NAME`"));
         };
-        let secret = constant(Value::secret(name));
+        let secret = Node::constant(Value::secret(name));
         self.secrets.push(path);
         Ok(secret)
     }
@@ -375,20 +325,18 @@ impl Parser<'_> {
     }
 
     fn apply(&mut self, at: usize, name: &str, mut args: Vec<Node>) -> Result<Node, TemplateError> {
-        let function = functions::find(name).ok_or_else(|| self.no_function(at, name))?;
+        let Some(function) = functions::find(name) else {
+            let mut error = self.error_at(at, format!("there is no function `{name}`"));
+            error.suggestion = hints::function_for(name).map(|near| format!("did you mean `{near}`?"));
+            return Err(error);
+        };
         function.check_count(args.len()).map_err(|message| self.error_at(at, message))?;
         if function.foresees_missing()
             && let Some(first) = args.first_mut()
         {
-            self.foresee(first);
+            foresee(first);
         }
         self.node(Expr::Call(function, args))
-    }
-
-    fn foresee(&mut self, node: &mut Node) {
-        if let Expr::Path(number) = node.kind {
-            self.paths[number].missing = Missing::Foreseen;
-        }
     }
 
     fn list(&mut self, close: &'static str) -> Result<Vec<Node>, TemplateError> {
@@ -423,7 +371,7 @@ impl Parser<'_> {
             };
             self.next += 1;
             self.expect(":")?;
-            members.push(constant(Value::text(name)));
+            members.push(Node::constant(Value::text(name)));
             members.push(self.expression()?);
             self.check_items(members.len() / 2)?;
         }
@@ -468,15 +416,9 @@ impl Parser<'_> {
     }
 
     fn node(&self, kind: Expr) -> Result<Node, TemplateError> {
-        let below = match &kind {
-            Expr::Constant(_) | Expr::Path(_) => 0,
-            Expr::Not(operand) => operand.depth,
-            Expr::And(left, right) | Expr::Or(left, right) => left.depth.max(right.depth),
-            Expr::If { condition, then, otherwise } => condition.depth.max(then.depth).max(otherwise.depth),
-            Expr::Call(_, args) => args.iter().map(|arg| arg.depth).max().unwrap_or(0),
-        };
-        self.check_depth(below + 1)?;
-        Ok(Node { kind, depth: below + 1 })
+        let node = Node::new(kind);
+        self.check_depth(node.depth)?;
+        Ok(node)
     }
 
     fn check_depth(&self, depth: usize) -> Result<(), TemplateError> {
@@ -501,64 +443,17 @@ impl Parser<'_> {
         Err(self.error_at(self.next, message))
     }
 
-    fn no_function(&self, at: usize, name: &str) -> TemplateError {
-        let error = self.error_at(at, format!("there is no function `{name}`"));
-        let foreign = FOREIGN.iter().find(|(theirs, _)| *theirs == name).map(|(_, ours)| *ours);
-        match foreign.or_else(|| nearest(name, functions::all().map(|function| function.name))) {
-            Some(near) => error.suggest(format!("did you mean `{near}`?")),
-            None => error,
-        }
-    }
-
-    fn no_methods(&self, at: usize, name: &str) -> TemplateError {
-        let known = FOREIGN.iter().find(|(theirs, _)| *theirs == name).map_or(name, |(_, ours)| ours);
-        let known = functions::find(known).map_or("upper", |function| function.name);
-        self.error_at(at, format!("values have no methods, so `.{name}(` means nothing"))
-            .suggest(format!("write `value | {known}` or `{known}(value)`"))
-    }
-
     fn error_at(&self, token: usize, message: String) -> TemplateError {
         let at = self.tokens.get(token).map_or(self.end, |lexed| lexed.at);
         TemplateError::syntax(format!("{message} {}", position(self.source, at)))
     }
 }
 
-/// Whether a secret may stand here.
-#[derive(Clone, Copy, PartialEq)]
-enum Place {
-    /// Its value becomes the value of the expression, or a member of it.
-    Whole,
-    /// Something would be computed from it.
-    Operand,
-}
-
-/// Refuses every use of a secret other than putting it whole where it is needed.
-fn check_secrets(node: &Node, place: Place) -> Result<(), TemplateError> {
-    match &node.kind {
-        Expr::Constant(Value::Secret(_)) if place == Place::Operand => Err(TemplateError::syntax(
-            "a secret can only be placed whole, into a field or into text; nothing can be computed from it",
-        )
-        .suggest("write `{{ secrets.NAME }}` by itself: `Bearer {{ secrets.NAME }}`")),
-        Expr::Constant(_) | Expr::Path(_) => Ok(()),
-        Expr::Not(operand) => check_secrets(operand, Place::Operand),
-        Expr::And(left, right) | Expr::Or(left, right) => {
-            check_secrets(left, Place::Operand)?;
-            check_secrets(right, place)
-        }
-        Expr::If { condition, then, otherwise } => {
-            check_secrets(condition, Place::Operand)?;
-            check_secrets(then, place)?;
-            check_secrets(otherwise, place)
-        }
-        Expr::Call(function, args) => {
-            let place = if function.places_arguments() { place } else { Place::Operand };
-            args.iter().try_for_each(|arg| check_secrets(arg, place))
-        }
+/// Notes that the expression says what happens if a path leads nowhere.
+fn foresee(node: &mut Node) {
+    if let Expr::Path(_, missing) = &mut node.kind {
+        *missing = Missing::Foreseen;
     }
-}
-
-fn constant(value: Value) -> Node {
-    Node { kind: Expr::Constant(value), depth: 1 }
 }
 
 fn describe(token: &Token) -> String {

@@ -1,7 +1,7 @@
 //! Paths such as `input.user.emails[0]`: how they are written, followed and explained.
 //!
-//! A path that stands alone in a template is followed here, on the values themselves, without the
-//! expression machinery.
+//! Following a path looks at the values where they are; only what it leads to is shared with the
+//! caller.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,6 +11,13 @@ use flux_model::value::Value;
 
 /// Names of members that a message lists before it says "and n more".
 const NAMES_LISTED: usize = 8;
+/// Characters of a name, path or text that a message shows.
+const CHARS_SHOWN: usize = 100;
+/// Names that a misspelt one is compared with.
+const NAMES_COMPARED: usize = 500;
+/// What to write where an array was taken for an object.
+pub(crate) const ARRAY_MEMBER: &str =
+    "name an element with `[0]`, or use `map(items, \"field\")`, `len(items)`";
 
 /// One step of a path.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -31,14 +38,24 @@ pub struct Path {
 }
 
 /// Where a path stopped.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Stop {
     /// The whole path as it is written.
     pub(crate) path: String,
     /// Where it stopped and what is there.
     pub(crate) message: String,
-    /// What was probably meant.
-    pub(crate) suggestion: Option<String>,
+    /// What to look for a near name in.
+    pub(crate) near: Near,
+}
+
+/// Where the name that was probably meant may be found. Looked for only when it is shown, since
+/// data decides how many names there are.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Near {
+    /// Among the parts of this value.
+    Part(Value, Segment),
+    /// Among the roots.
+    Root(Arc<str>, Vec<String>),
 }
 
 impl Path {
@@ -56,15 +73,11 @@ impl Path {
 
     /// The explanation that there is no such root.
     pub(crate) fn unknown_root(&self, known: &[String]) -> Stop {
-        let near = nearest(&self.root, known.iter().map(String::as_str));
+        let names = list(known.iter().map(String::as_str));
         Stop {
-            path: self.to_string(),
-            message: format!(
-                "there is no `{}` here; there is {}",
-                self.root,
-                list(known.iter().map(|n| &**n))
-            ),
-            suggestion: near.map(|name| format!("did you mean `{name}`?")),
+            path: self.shown(),
+            message: format!("there is no `{}` here; there is {names}", shorten(&self.root)),
+            near: Near::Root(self.root.clone(), known.to_vec()),
         }
     }
 
@@ -73,13 +86,34 @@ impl Path {
         Self { root: self.root.clone(), segments: self.segments[..length.min(self.segments.len())].to_vec() }
     }
 
+    /// The path as messages and warnings have it.
+    fn shown(&self) -> String {
+        shorten(&self.to_string())
+    }
+
     fn stop(&self, reached: &Value, depth: usize) -> Stop {
-        let (problem, suggestion) = explain(reached, &self.segments[depth]);
+        let segment = &self.segments[depth];
+        let problem = explain(reached, segment);
         Stop {
-            path: self.to_string(),
-            message: format!("`{self}` does not exist: `{}` {problem}", self.prefix(depth)),
-            suggestion,
+            path: self.shown(),
+            message: format!("`{}` does not exist: `{}` {problem}", self.shown(), self.prefix(depth).shown()),
+            near: Near::Part(reached.clone(), segment.clone()),
         }
+    }
+}
+
+impl Near {
+    /// What to write instead.
+    pub(crate) fn suggestion(&self) -> Option<String> {
+        let near = match self {
+            Self::Part(Value::Object(members), Segment::Key(name)) => {
+                nearest(name, members.keys().take(NAMES_COMPARED).map(|name| &**name))
+            }
+            Self::Part(Value::Array(_), Segment::Key(_)) => return Some(ARRAY_MEMBER.to_owned()),
+            Self::Part(_, _) => None,
+            Self::Root(root, known) => nearest(root, known.iter().map(String::as_str)),
+        };
+        near.map(|name| format!("did you mean `{name}`?"))
     }
 }
 
@@ -96,52 +130,42 @@ pub(crate) fn step<'a>(value: &'a Value, segment: &Segment) -> Option<&'a Value>
     }
 }
 
-/// Why `value` has no part `segment`, as the end of a sentence, and what to write instead.
-pub(crate) fn explain(value: &Value, segment: &Segment) -> (String, Option<String>) {
+/// Why `value` has no part `segment`, as the end of a sentence.
+pub(crate) fn explain(value: &Value, segment: &Segment) -> String {
     match (value, segment) {
         (Value::Object(members), Segment::Key(name)) => {
-            let names = || members.keys().map(|name| &**name);
-            let near = nearest(name, names()).map(|name| format!("did you mean `{name}`?"));
-            (format!("has no member `{name}`; it has {}", list(names())), near)
+            let names = list(members.keys().map(|name| &**name));
+            format!("has no member `{}`; it has {names}", shorten(name))
         }
         (Value::Array(items), Segment::Index(index)) => {
-            (format!("has no element {index}; its length is {}", items.len()), None)
+            format!("has no element {index}; its length is {}", items.len())
         }
-        (Value::Array(_), Segment::Key(name)) => (
-            format!("is an array and has no member `{name}`"),
-            Some("name an element with `[0]`, or use `map(items, \"field\")`, `len(items)`".to_owned()),
-        ),
-        (Value::Object(_), Segment::Index(index)) => {
-            (format!("is an object and has no element {index}"), None)
-        }
-        (Value::Null, _) => ("is null".to_owned(), None),
+        (Value::Array(_), Segment::Key(name)) => format!("is an array and has no member `{}`", shorten(name)),
+        (Value::Object(_), Segment::Index(index)) => format!("is an object and has no element {index}"),
+        (Value::Null, Segment::Key(_) | Segment::Index(_)) => "is null".to_owned(),
         (
             Value::Bool(_) | Value::Number(_) | Value::Text(_) | Value::Secret(_),
             Segment::Key(_) | Segment::Index(_),
-        ) => (format!("is a {} and has no parts", value.type_name()), None),
+        ) => format!("is a {} and has no parts", value.type_name()),
+    }
+}
+
+/// The start of a name, path or text, as a message shows it.
+pub(crate) fn shorten(text: &str) -> String {
+    match text.char_indices().nth(CHARS_SHOWN) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
     }
 }
 
 /// Names as a message lists them.
-pub(crate) fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    let mut text = String::new();
-    let mut more = 0_usize;
-    for (number, name) in names.enumerate() {
-        if number >= NAMES_LISTED {
-            more += 1;
-            continue;
-        }
-        if number > 0 {
-            text.push_str(", ");
-        }
-        text.push('`');
-        text.extend(name.chars().take(64));
-        text.push('`');
-    }
-    match (text.is_empty(), more) {
+pub(crate) fn list<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
+    let more = names.len().saturating_sub(NAMES_LISTED);
+    let names: Vec<String> = names.take(NAMES_LISTED).map(|name| format!("`{}`", shorten(name))).collect();
+    match (names.is_empty(), more) {
         (true, _) => "nothing".to_owned(),
-        (false, 0) => text,
-        (false, more) => format!("{text} and {more} more"),
+        (false, 0) => names.join(", "),
+        (false, more) => format!("{} and {more} more", names.join(", ")),
     }
 }
 

@@ -3,7 +3,7 @@
 use flux_model::Shape;
 use flux_model::diagnostic::nearest;
 
-use super::path::{Path, Segment, list};
+use super::path::{ARRAY_MEMBER, Path, Segment, list};
 
 /// A path that a template names. Only the steps known before evaluation are in it: of
 /// `rows[input.n].name` these are `rows` and `input.n`.
@@ -78,10 +78,9 @@ fn step<'a>(shape: &'a Shape, segment: &Segment) -> Known<'a> {
             wrong(format!("is an object and has no element {index}"), None)
         }
         (Shape::Array { items }, Segment::Index(_)) => Known::Part(items),
-        (Shape::Array { .. }, Segment::Key(name)) => wrong(
-            format!("is an array and has no member `{name}`"),
-            Some("name an element with `[0]`, or use `map(items, \"field\")`, `len(items)`".to_owned()),
-        ),
+        (Shape::Array { .. }, Segment::Key(name)) => {
+            wrong(format!("is an array and has no member `{name}`"), Some(ARRAY_MEMBER.to_owned()))
+        }
         (Shape::Boolean, _) => wrong("is a boolean and has no parts".to_owned(), None),
         (Shape::Number, _) => wrong("is a number and has no parts".to_owned(), None),
         (Shape::Text, _) => wrong("is a string and has no parts".to_owned(), None),
@@ -162,7 +161,7 @@ mod tests {
         );
         check("fetch.status.code", Some(("`fetch.status` is a number and has no parts", None)));
         check("fetch.user[0]", Some(("`fetch.user` is an object and has no element 0", None)));
-        let array = Some("name an element with `[0]`, or use `map(items, \"field\")`, `len(items)`");
+        let array = Some(ARRAY_MEMBER);
         check("fetch.users.length", Some(("`fetch.users` is an array", array)));
         check("fetch.users.login", Some(("`fetch.users` is an array", array)));
     }

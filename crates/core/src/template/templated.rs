@@ -7,6 +7,7 @@ use std::sync::Arc;
 use flux_model::Value;
 use flux_model::value::Object;
 
+use super::meter::check_value;
 use super::scope::{Scope, Warnings};
 use super::{Template, TemplateError};
 
@@ -51,9 +52,14 @@ impl Templated {
     /// The value with every template evaluated, in the order they are written.
     ///
     /// # Errors
-    /// The first template that fails, with its field.
+    /// The first template that fails, with its field; `template_budget` where the whole is too large
+    /// or nests too deep.
     pub fn render(&self, scope: &dyn Scope, warnings: &mut Warnings) -> Result<Value, TemplateError> {
-        self.render_tree(&self.tree, scope, warnings)
+        let value = self.render_tree(&self.tree, scope, warnings)?;
+        if !self.templates.is_empty() {
+            check_value(&value)?;
+        }
+        Ok(value)
     }
 
     /// The templates with the dotted paths of their fields, in the order they are written.
@@ -217,6 +223,23 @@ mod tests {
         let errors = Templated::compile(&wrong, &[]).unwrap_err();
         let fields: Vec<_> = errors.iter().map(|error| error.field.as_deref()).collect();
         assert_eq!(fields, [Some("a"), Some("b[1]")]);
+    }
+
+    #[test]
+    fn values_cannot_grow_without_bound_from_node_to_node() {
+        let config = Value::from_json(br#"{"a": {"b": "{{ input }}"}}"#).unwrap();
+        let templated = Templated::compile(&config, &[]).unwrap();
+        let mut scope = TestScope::new("1");
+        let mut rounds = 0;
+        let error = loop {
+            match templated.render(&scope, &mut Warnings::new()) {
+                Ok(value) => scope.roots = Value::object([("input", value)]),
+                Err(error) => break error,
+            }
+            rounds += 1;
+        };
+        assert_eq!(rounds, flux_model::limits::VALUE_DEPTH_MAX / 2);
+        assert!(error.message.contains("VALUE_DEPTH_MAX"), "{error}");
     }
 
     #[test]

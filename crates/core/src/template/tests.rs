@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use flux_model::error::{ErrorCode, Failure};
-use flux_model::{Diagnostic, Timestamp, Value};
+use flux_model::{Diagnostic, Timestamp, Value, limits};
 
 use super::test_scope::{NOW, TestScope, evaluate};
 use super::{OnMissing, Scope, Template, Warnings, functions};
@@ -46,7 +46,11 @@ fn syntax_errors_name_the_place_and_the_way_out() {
     check("{{ length(input.name) }}", "no function `length`", "did you mean `len`?");
     check("{{ input.name.toUpperCase() }}", "values have no methods", "value | upper");
     check("{{ input.list.map(x) }}", "values have no methods", "map(value)");
-    check("{{ replace(input.a, \"b\") }}", "`replace(text, from, to)` needs 3 arguments, 2 given", "");
+    check(
+        "{{ replace(input.a, \"b\") }}",
+        "`replace(text, from, to)` needs 3 arguments and is given 2 at character 4",
+        "",
+    );
     check("{{ a ? b : c }}", "`?` at character 6", "a if condition else b");
     check("{{ a && b }}", "`&&`", "`and`");
     check("{{ a < b < c }}", "cannot be chained", "and");
@@ -122,11 +126,11 @@ fn references_are_the_paths_that_are_known_beforehand() {
     check("{{ a.b }} and {{ a.b }} and {{ a.c }}", &["a.b", "a.c"]);
     check("{{ upper(a.b) | replace(c.d, \"e.f\") }}", &["a.b", "c.d"]);
     check("{{ \"a.b\" ~ 'c.d' }}", &[]);
-    check("{{ rows[input.n].name }}", &["rows", "input.n"]);
+    check("{{ rows[input.n].name }}", &["input.n", "rows"]);
     check("{{ first(a.b).c.d }}", &["a.b"]);
     check("{{ map(a.items, \"x.y\") }}", &["a.items"]);
     check("{{ {\"k\": a.b, c: d.e} }}", &["a.b", "d.e"]);
-    check("{{ a if b.c else d[0:f.g] }}", &["a", "b.c", "d", "f.g"]);
+    check("{{ a if b.c else d[0:f.g] }}", &["a", "b.c", "f.g", "d"]);
     check("{{ now() }} {{ upper }}", &["upper"]);
     check("Bearer {{ secrets.token }}", &["secrets.token"]);
     assert_eq!(
@@ -207,6 +211,20 @@ fn functions_say_which_argument_is_wrong() {
         "{{ now(\"Europe/Berln\") }}",
         "`now`: there is no time zone `Europe/Berln`; did you mean `Europe/Berlin`?",
     );
+}
+
+#[test]
+fn what_is_passed_on_is_not_counted_as_made() {
+    let large = format!("{{\"text\": \"{}\"}}", "x".repeat(2 * limits::TEMPLATE_OUTPUT_BYTES_MAX));
+    for source in ["{{ default(input.text, 1) }}", "{{ get(input, \"text\") }}", "{{ first([input.text]) }}"]
+    {
+        assert!(evaluate(source, &large).is_ok(), "{source}");
+    }
+    for source in ["{{ upper(input.text) }}", "{{ input.text }}!", "{{ input.text ~ 1 }}"] {
+        let error = evaluate(source, &large).unwrap_err();
+        assert_eq!(error.code, ErrorCode::TemplateBudget, "{source}");
+        assert!(error.message.contains("TEMPLATE_OUTPUT_BYTES_MAX"), "{source}: {error}");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use flux_store::access::{DataKeyRow, KeyRow, ProjectRow, SecretName, SecretRow};
 use rusqlite::{Connection, Row, params};
 
 use super::{row, rows};
-use crate::column::{Columns, Id};
+use crate::column::{self, Columns};
 
 const SECRETS: &str = "SELECT organization, project, name, sealed, hosts, updated_at FROM secrets
     WHERE project = ?1";
@@ -15,7 +15,7 @@ const KEYS: &str = "SELECT id, organization, project, hash, name, scopes, create
 
 pub(crate) fn secret_names(connection: &Connection, tenant: Tenant) -> rusqlite::Result<Vec<SecretName>> {
     let sql = "SELECT name, hosts, updated_at FROM secrets WHERE project = ?1 ORDER BY name";
-    rows(connection, sql, [project(tenant)], |row| {
+    rows(connection, sql, [column::project(tenant)], |row| {
         let mut columns = Columns::of(row);
         Ok(SecretName { name: columns.get()?, hosts: columns.json()?, updated_at: columns.time()? })
     })
@@ -27,17 +27,17 @@ pub(crate) fn secret(
     name: &str,
 ) -> rusqlite::Result<Option<SecretRow>> {
     let sql = format!("{SECRETS} AND name = ?2");
-    row(connection, &sql, params![project(tenant), name], read_secret)
+    row(connection, &sql, params![column::project(tenant), name], read_secret)
 }
 
 pub(crate) fn secrets(connection: &Connection, tenant: Tenant) -> rusqlite::Result<Vec<SecretRow>> {
     let sql = format!("{SECRETS} ORDER BY name");
-    rows(connection, &sql, [project(tenant)], read_secret)
+    rows(connection, &sql, [column::project(tenant)], read_secret)
 }
 
 pub(crate) fn data_keys(connection: &Connection, tenant: Tenant) -> rusqlite::Result<Vec<DataKeyRow>> {
     let sql = format!("{DATA_KEYS} WHERE project = ?1 ORDER BY version DESC");
-    rows(connection, &sql, [project(tenant)], read_data_key)
+    rows(connection, &sql, [column::project(tenant)], read_data_key)
 }
 
 pub(crate) fn all_data_keys(connection: &Connection) -> rusqlite::Result<Vec<DataKeyRow>> {
@@ -52,7 +52,7 @@ pub(crate) fn key_by_hash(connection: &Connection, hash: &[u8; 32]) -> rusqlite:
 
 pub(crate) fn keys(connection: &Connection, tenant: Tenant) -> rusqlite::Result<Vec<KeyRow>> {
     let sql = format!("{KEYS} WHERE project = ?1 ORDER BY id DESC");
-    rows(connection, &sql, [project(tenant)], read_key)
+    rows(connection, &sql, [column::project(tenant)], read_key)
 }
 
 pub(crate) fn projects(connection: &Connection) -> rusqlite::Result<Vec<ProjectRow>> {
@@ -97,8 +97,4 @@ fn read_key(row: &Row<'_>) -> rusqlite::Result<KeyRow> {
         revoked_at: columns.time_option()?,
         last_used_at: columns.time_option()?,
     })
-}
-
-fn project(tenant: Tenant) -> Id {
-    tenant.project.bits().to_be_bytes()
 }

@@ -29,7 +29,7 @@ pub(crate) fn get(
     tenant: Tenant,
     id: ExecutionId,
 ) -> rusqlite::Result<Option<ExecutionRow>> {
-    let parameters = params![id.bits().to_be_bytes(), tenant.project.bits().to_be_bytes()];
+    let parameters = params![id.bits().to_be_bytes(), column::project(tenant)];
     row(connection, GET, parameters, |row| read(&mut Columns::of(row)))
 }
 
@@ -78,7 +78,7 @@ struct Search<'a> {
 
 impl Search<'_> {
     fn project(&self) -> Id {
-        self.tenant.project.bits().to_be_bytes()
+        column::project(self.tenant)
     }
 
     fn limit(&self) -> i64 {
@@ -191,7 +191,7 @@ pub(crate) fn status_counts(connection: &Connection, tenant: Tenant) -> rusqlite
     let mut counts = StatusCounts::default();
     for status in STATUSES {
         for kind in KINDS {
-            let project = tenant.project.bits().to_be_bytes();
+            let project = column::project(tenant);
             let parameters = params![column::status(status), column::kind(kind), project];
             let count = row(connection, sql, parameters, |row| Columns::of(row).count::<u64>())?;
             *counts.of(status) += count.unwrap_or(0);
@@ -210,7 +210,7 @@ pub(crate) fn slots(
             count(*) FILTER (WHERE status = 0 AND debounce_key IS NULL)
         FROM executions INDEXED BY executions_slots
         WHERE project = ?1 AND flow = ?2 AND concurrency_key = ?3 AND status <= 2";
-    let parameters = params![tenant.project.bits().to_be_bytes(), flow, key];
+    let parameters = params![column::project(tenant), flow, key];
     let counted = row(connection, sql, parameters, |row| {
         let mut columns = Columns::of(row);
         Ok(Slots { active: columns.count()?, queued: columns.count()? })

@@ -6,7 +6,7 @@ use flux_store::triggers::TriggerStateRow;
 use rusqlite::{Connection, Row, params};
 
 use super::{row, rows};
-use crate::column::{Columns, Id};
+use crate::column::{self, Columns};
 
 macro_rules! flow_columns {
     () => {
@@ -28,12 +28,12 @@ macro_rules! state_columns {
 
 pub(crate) fn list(connection: &Connection, tenant: Tenant) -> rusqlite::Result<Vec<FlowRow>> {
     let sql = concat!("SELECT ", flow_columns!(), " FROM flows WHERE project = ?1 ORDER BY name");
-    rows(connection, sql, [project(tenant)], read_flow)
+    rows(connection, sql, [column::project(tenant)], read_flow)
 }
 
 pub(crate) fn get(connection: &Connection, tenant: Tenant, name: &str) -> rusqlite::Result<Option<FlowRow>> {
     let sql = concat!("SELECT ", flow_columns!(), " FROM flows WHERE project = ?1 AND name = ?2");
-    row(connection, sql, params![project(tenant), name], read_flow)
+    row(connection, sql, params![column::project(tenant), name], read_flow)
 }
 
 pub(crate) fn versions(
@@ -46,7 +46,7 @@ pub(crate) fn versions(
         version_columns!(),
         " FROM flow_versions v WHERE project = ?1 AND flow = ?2 ORDER BY number DESC"
     );
-    rows(connection, sql, params![project(tenant), name], read_version)
+    rows(connection, sql, params![column::project(tenant), name], read_version)
 }
 
 pub(crate) fn version(
@@ -60,7 +60,7 @@ pub(crate) fn version(
         version_columns!(),
         " FROM flow_versions v WHERE project = ?1 AND flow = ?2 AND hash = ?3"
     );
-    row(connection, sql, params![project(tenant), name, hash], read_version)
+    row(connection, sql, params![column::project(tenant), name, hash], read_version)
 }
 
 pub(crate) fn active(connection: &Connection) -> rusqlite::Result<Vec<FlowVersionRow>> {
@@ -85,7 +85,7 @@ pub(crate) fn trigger_state(
         state_columns!(),
         " FROM trigger_states WHERE project = ?1 AND flow = ?2 AND node = ?3"
     );
-    row(connection, sql, params![project(tenant), flow, node], read_state)
+    row(connection, sql, params![column::project(tenant), flow, node], read_state)
 }
 
 pub(crate) fn trigger_states(
@@ -94,7 +94,7 @@ pub(crate) fn trigger_states(
 ) -> rusqlite::Result<Vec<TriggerStateRow>> {
     let sql =
         concat!("SELECT ", state_columns!(), " FROM trigger_states WHERE project = ?1 ORDER BY flow, node");
-    rows(connection, sql, [project(tenant)], read_state)
+    rows(connection, sql, [column::project(tenant)], read_state)
 }
 
 fn read_flow(row: &Row<'_>) -> rusqlite::Result<FlowRow> {
@@ -135,8 +135,4 @@ fn read_state(row: &Row<'_>) -> rusqlite::Result<TriggerStateRow> {
         version: columns.count()?,
         updated_at: columns.time()?,
     })
-}
-
-fn project(tenant: Tenant) -> Id {
-    tenant.project.bits().to_be_bytes()
 }

@@ -20,7 +20,7 @@ pub(crate) fn page(
         WHERE execution = ?1 AND project = ?2 AND first_seq >= ifnull(
             (SELECT max(first_seq) FROM journal WHERE execution = ?1 AND first_seq <= ?3), 0)
         ORDER BY first_seq";
-    let (id, project) = (id.bits().to_be_bytes(), tenant.project.bits().to_be_bytes());
+    let (id, project) = (id.bits().to_be_bytes(), column::project(tenant));
     let mut statement = connection.prepare_cached(sql)?;
     let mut found = statement.query(params![id, project, column::number(from_seq)])?;
     let mut page = JournalPage::default();
@@ -48,7 +48,7 @@ pub(crate) fn held(
     id: ExecutionId,
 ) -> rusqlite::Result<Option<Vec<u8>>> {
     let sql = "SELECT input FROM held_inputs WHERE execution = ?1 AND project = ?2";
-    let parameters = params![id.bits().to_be_bytes(), tenant.project.bits().to_be_bytes()];
+    let parameters = params![id.bits().to_be_bytes(), column::project(tenant)];
     row(connection, sql, parameters, |row| row.get(0))
 }
 
@@ -61,7 +61,7 @@ pub(crate) fn objects_referenced(
     let mut statement = connection.prepare_cached(sql)?;
     let mut referenced = BTreeSet::new();
     for name in names {
-        if statement.exists(params![tenant.project.bits().to_be_bytes(), name])? {
+        if statement.exists(params![column::project(tenant), name])? {
             referenced.insert(name.clone());
         }
     }

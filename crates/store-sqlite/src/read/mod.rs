@@ -118,7 +118,7 @@ impl Readers {
                 StoreError::TooSlow { limit_ms: self.query_ms_max, limit: "QUERY_MS_MAX" }
             }
             Some(_) => StoreError::Unavailable { doing: "answering a query", reason: error.to_string() },
-            None => StoreError::Undecodable { table: "the database", reason: error.to_string() },
+            None => StoreError::Undecodable { reason: error.to_string() },
         }
     }
 }

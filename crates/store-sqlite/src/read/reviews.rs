@@ -15,7 +15,7 @@ pub(crate) fn get(
 ) -> rusqlite::Result<Option<ReviewRow>> {
     let sql = "SELECT organization, project, execution, flow, request, status, decision, opened_at, closed_at
         FROM reviews WHERE id = ?1 AND project = ?2";
-    let parameters = params![id.bits().to_be_bytes(), tenant.project.bits().to_be_bytes()];
+    let parameters = params![id.bits().to_be_bytes(), column::project(tenant)];
     row(connection, sql, parameters, read)
 }
 
@@ -46,7 +46,7 @@ fn candidates(
     filter: &ReviewFilter,
     (last, limit): (Id, usize),
 ) -> rusqlite::Result<Vec<Id>> {
-    let project = tenant.project.bits().to_be_bytes();
+    let project = column::project(tenant);
     let limit = column::number(limit as u64);
     if let Some(execution) = filter.execution {
         let sql = "SELECT id FROM reviews INDEXED BY reviews_by_execution

@@ -29,7 +29,7 @@ pub(crate) fn of(
 ) -> rusqlite::Result<Vec<TimerRow>> {
     let sql = "SELECT organization, project, execution, name, due FROM timers
         WHERE execution = ?1 AND project = ?2 ORDER BY due, name";
-    rows(connection, sql, params![id.bits().to_be_bytes(), tenant.project.bits().to_be_bytes()], read)
+    rows(connection, sql, params![id.bits().to_be_bytes(), column::project(tenant)], read)
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<TimerRow> {

@@ -6,7 +6,7 @@ use flux_store::access::{DataKeyRow, KeyRow, ProjectRow, SecretRow};
 use rusqlite::{Connection, params};
 
 use super::{done_if, execute};
-use crate::column::{self, Id};
+use crate::column;
 
 pub(super) fn put_secret(connection: &Connection, secret: &SecretRow) -> rusqlite::Result<Outcome> {
     let sql = "INSERT INTO secrets (project, name, organization, sealed, hosts, updated_at)
@@ -14,9 +14,9 @@ pub(super) fn put_secret(connection: &Connection, secret: &SecretRow) -> rusqlit
         ON CONFLICT DO UPDATE SET sealed = excluded.sealed, hosts = excluded.hosts,
             updated_at = excluded.updated_at";
     let parameters = params![
-        project(secret.tenant),
+        column::project(secret.tenant),
         secret.name,
-        organization(secret.tenant),
+        column::organization(secret.tenant),
         secret.sealed,
         column::json(&secret.hosts)?,
         secret.updated_at.millis(),
@@ -31,7 +31,7 @@ pub(super) fn delete_secret(
     name: &str,
 ) -> rusqlite::Result<Outcome> {
     let sql = "DELETE FROM secrets WHERE project = ?1 AND name = ?2";
-    Ok(done_if(execute(connection, sql, params![project(tenant), name])? > 0))
+    Ok(done_if(execute(connection, sql, params![column::project(tenant), name])? > 0))
 }
 
 pub(super) fn put_data_key(connection: &Connection, key: &DataKeyRow) -> rusqlite::Result<Outcome> {
@@ -39,9 +39,9 @@ pub(super) fn put_data_key(connection: &Connection, key: &DataKeyRow) -> rusqlit
         VALUES (?1, ?2, ?3, ?4, ?5)
         ON CONFLICT DO UPDATE SET wrapped = excluded.wrapped, updated_at = excluded.updated_at";
     let parameters = params![
-        project(key.tenant),
+        column::project(key.tenant),
         key.version,
-        organization(key.tenant),
+        column::organization(key.tenant),
         key.wrapped,
         key.updated_at.millis(),
     ];
@@ -56,8 +56,8 @@ pub(super) fn put_key(connection: &Connection, key: &KeyRow) -> rusqlite::Result
         ON CONFLICT DO NOTHING";
     let parameters = params![
         key.id.bits().to_be_bytes(),
-        organization(key.tenant),
-        project(key.tenant),
+        column::organization(key.tenant),
+        column::project(key.tenant),
         key.hash,
         key.name,
         column::json(&key.scopes)?,
@@ -77,7 +77,7 @@ pub(super) fn revoke_key(
     at: Timestamp,
 ) -> rusqlite::Result<Outcome> {
     let sql = "UPDATE api_keys SET revoked_at = ifnull(revoked_at, ?3) WHERE id = ?1 AND project = ?2";
-    let parameters = params![key.bits().to_be_bytes(), project(tenant), at.millis()];
+    let parameters = params![key.bits().to_be_bytes(), column::project(tenant), at.millis()];
     Ok(done_if(execute(connection, sql, parameters)? > 0))
 }
 
@@ -89,16 +89,12 @@ pub(super) fn touch_key(connection: &Connection, key: KeyId, at: Timestamp) -> r
 pub(super) fn ensure_project(connection: &Connection, new: &ProjectRow) -> rusqlite::Result<Outcome> {
     let sql = "INSERT INTO projects (project, organization, name, created_at) VALUES (?1, ?2, ?3, ?4)
         ON CONFLICT DO NOTHING";
-    let parameters =
-        params![project(new.tenant), organization(new.tenant), new.name, new.created_at.millis()];
+    let parameters = params![
+        column::project(new.tenant),
+        column::organization(new.tenant),
+        new.name,
+        new.created_at.millis()
+    ];
     let stored = execute(connection, sql, parameters)? > 0;
     Ok(if stored { Outcome::Done } else { Outcome::Exists })
-}
-
-fn project(tenant: Tenant) -> Id {
-    tenant.project.bits().to_be_bytes()
-}
-
-fn organization(tenant: Tenant) -> Id {
-    tenant.organization.bits().to_be_bytes()
 }

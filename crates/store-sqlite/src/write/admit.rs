@@ -3,10 +3,10 @@
 use flux_model::{ExecutionId, ExecutionStatus, Timestamp};
 use flux_store::admission::{DebounceRule, RateRule, Slot};
 use flux_store::command::{Accept, Held, NewExecution};
-use flux_store::{Outcome, Step, TimerName};
+use flux_store::{Outcome, TimerName};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::append::{add_objects, judge_reviews, set_timer, write_parts};
+use super::append::{StoredChange, add_objects, judge_reviews, set_timer, write_parts};
 use super::{execute, slots};
 use crate::column::{self, Id};
 
@@ -46,7 +46,7 @@ fn find_duplicate(connection: &Connection, accept: &Accept) -> rusqlite::Result<
     let Some(key) = &accept.idempotency_key else { return Ok(None) };
     let sql = "SELECT id FROM executions WHERE project = ?1 AND flow = ?2 AND idempotency_key = ?3
         UNION ALL SELECT execution FROM idempotency_aliases WHERE project = ?1 AND flow = ?2 AND key = ?3";
-    let project = new.tenant.project.bits().to_be_bytes();
+    let project = column::project(new.tenant);
     let mut statement = connection.prepare_cached(sql)?;
     let found = statement.query_row(params![project, new.flow, key], |row| row.get::<_, Id>(0)).optional()?;
     Ok(found.map(|id| ExecutionId::from_bits(u128::from_be_bytes(id))))
@@ -58,7 +58,7 @@ fn find_debounced(
     rule: &DebounceRule,
 ) -> rusqlite::Result<Option<ExecutionId>> {
     let sql = "SELECT id FROM executions WHERE project = ?1 AND flow = ?2 AND debounce_key = ?3";
-    let parameters = params![new.tenant.project.bits().to_be_bytes(), new.flow, rule.key];
+    let parameters = params![column::project(new.tenant), new.flow, rule.key];
     let mut statement = connection.prepare_cached(sql)?;
     let found = statement.query_row(parameters, |row| row.get::<_, Id>(0)).optional()?;
     Ok(found.map(|id| ExecutionId::from_bits(u128::from_be_bytes(id))))
@@ -70,7 +70,7 @@ fn stored_rate(
     rule: &RateRule,
 ) -> rusqlite::Result<Option<i64>> {
     let sql = "SELECT next_us FROM rates WHERE project = ?1 AND flow = ?2 AND key = ?3";
-    let parameters = params![new.tenant.project.bits().to_be_bytes(), new.flow, rule.key];
+    let parameters = params![column::project(new.tenant), new.flow, rule.key];
     connection.prepare_cached(sql)?.query_row(parameters, |row| row.get(0)).optional()
 }
 
@@ -83,8 +83,8 @@ fn store_rate(
     let sql = "INSERT INTO rates (project, flow, key, organization, next_us) VALUES (?1, ?2, ?3, ?4, ?5)
         ON CONFLICT DO UPDATE SET next_us = excluded.next_us";
     let tenant = new.tenant;
-    let project = tenant.project.bits().to_be_bytes();
-    let organization = tenant.organization.bits().to_be_bytes();
+    let project = column::project(tenant);
+    let organization = column::organization(tenant);
     execute(connection, sql, params![project, new.flow, rule.key, organization, next_us])?;
     Ok(())
 }
@@ -147,7 +147,7 @@ fn insert(connection: &Connection, accept: &Accept, placed: &Placed<'_>) -> rusq
     let rule = accept.concurrency.as_ref();
     // The first step counts only if it runs.
     let step = accept.first.as_ref().filter(|_| placed.started_at.is_some());
-    let stored = super::append::StoredChange::of(step.and_then(|step| step.change.as_ref()))?;
+    let stored = StoredChange::of(step.and_then(|step| step.change.as_ref()))?;
     let sql = "INSERT INTO executions (id, organization, project, kind, flow, version, trigger_type,
             request_id, parent, parent_path, depth, idempotency_key, priority, debounce_key,
             concurrency_key, concurrency_limit, overflow, status, waits, input, output, error_code,
@@ -156,8 +156,8 @@ fn insert(connection: &Connection, accept: &Accept, placed: &Placed<'_>) -> rusq
             ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28)";
     let parameters = params![
         new.id.bits().to_be_bytes(),
-        new.tenant.organization.bits().to_be_bytes(),
-        new.tenant.project.bits().to_be_bytes(),
+        column::organization(new.tenant),
+        column::project(new.tenant),
         column::kind(new.kind),
         new.flow,
         new.version,
@@ -192,8 +192,8 @@ fn hold(connection: &Connection, new: &NewExecution, held: Option<&Held>) -> rus
     let Some(held) = held else { return Ok(()) };
     let sql = "INSERT INTO held_inputs (execution, organization, project, input) VALUES (?1, ?2, ?3, ?4)
         ON CONFLICT DO UPDATE SET input = excluded.input";
-    let organization = new.tenant.organization.bits().to_be_bytes();
-    let project = new.tenant.project.bits().to_be_bytes();
+    let organization = column::organization(new.tenant);
+    let project = column::project(new.tenant);
     execute(connection, sql, params![new.id.bits().to_be_bytes(), organization, project, held.bytes])?;
     add_objects(connection, new.tenant, new.id, &held.objects)
 }
@@ -225,8 +225,8 @@ fn join(
     if let Some(key) = &accept.idempotency_key {
         let sql = "INSERT INTO idempotency_aliases (project, flow, key, organization, execution)
             VALUES (?1, ?2, ?3, ?4, ?5)";
-        let project = new.tenant.project.bits().to_be_bytes();
-        let organization = new.tenant.organization.bits().to_be_bytes();
+        let project = column::project(new.tenant);
+        let organization = column::organization(new.tenant);
         let execution = pending.bits().to_be_bytes();
         execute(connection, sql, params![project, new.flow, key, organization, execution])?;
     }

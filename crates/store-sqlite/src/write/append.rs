@@ -54,8 +54,7 @@ pub(super) fn append(connection: &Connection, append: &Append) -> rusqlite::Resu
 fn find(connection: &Connection, append: &Append) -> rusqlite::Result<Option<Current>> {
     let sql = "SELECT accepted, status, next_seq, flow, concurrency_key, debounce_key IS NOT NULL
         FROM executions WHERE id = ?1 AND project = ?2";
-    let parameters =
-        params![append.execution.bits().to_be_bytes(), append.tenant.project.bits().to_be_bytes()];
+    let parameters = params![append.execution.bits().to_be_bytes(), column::project(append.tenant)];
     let read = |row: &rusqlite::Row<'_>| {
         let mut columns = Columns::of(row);
         Ok(Current {
@@ -148,8 +147,7 @@ pub(super) fn write_parts(
     step: &Step,
 ) -> rusqlite::Result<()> {
     let id = execution.bits().to_be_bytes();
-    let (organization, project) =
-        (tenant.organization.bits().to_be_bytes(), tenant.project.bits().to_be_bytes());
+    let (organization, project) = (column::organization(tenant), column::project(tenant));
     let sql = "INSERT INTO journal (execution, first_seq, entries, organization, project, record)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     let first_seq = column::number(first_seq);
@@ -188,8 +186,8 @@ pub(super) fn set_timer(
 ) -> rusqlite::Result<()> {
     let sql = "INSERT INTO timers (execution, name, due, organization, project) VALUES (?1, ?2, ?3, ?4, ?5)
         ON CONFLICT DO UPDATE SET due = excluded.due";
-    let organization = tenant.organization.bits().to_be_bytes();
-    let project = tenant.project.bits().to_be_bytes();
+    let organization = column::organization(tenant);
+    let project = column::project(tenant);
     let id = execution.bits().to_be_bytes();
     execute(connection, sql, params![id, name.encode(), due.millis(), organization, project])?;
     Ok(())
@@ -213,8 +211,8 @@ pub(super) fn add_objects(
 ) -> rusqlite::Result<()> {
     let sql = "INSERT INTO object_references (execution, name, organization, project)
         VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
-    let organization = tenant.organization.bits().to_be_bytes();
-    let project = tenant.project.bits().to_be_bytes();
+    let organization = column::organization(tenant);
+    let project = column::project(tenant);
     for name in names {
         execute(connection, sql, params![execution.bits().to_be_bytes(), name, organization, project])?;
     }
@@ -253,8 +251,8 @@ fn change_review(
                 status, opened_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
             let parameters = params![
                 request.id.bits().to_be_bytes(),
-                tenant.organization.bits().to_be_bytes(),
-                tenant.project.bits().to_be_bytes(),
+                column::organization(tenant),
+                column::project(tenant),
                 execution.bits().to_be_bytes(),
                 flow,
                 column::json(request)?,

@@ -1,13 +1,13 @@
 //! Flows, their versions, and what their triggers remember.
 
-use flux_model::{Tenant, Timestamp};
+use flux_model::Tenant;
 use flux_store::flows::{FlowState, PublishFlow, RestoreFlow, SaveDraft, SetFlowState};
 use flux_store::triggers::PutTriggerState;
 use flux_store::{Outcome, Refusal};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{done_if, execute};
-use crate::column::{self, Columns, Id};
+use crate::column::{self, Columns};
 
 pub(super) fn save_draft(connection: &Connection, draft: &SaveDraft) -> rusqlite::Result<Outcome> {
     Ok(match replace_draft(connection, draft)? {
@@ -28,9 +28,9 @@ fn replace_draft(connection: &Connection, draft: &SaveDraft) -> rusqlite::Result
         ON CONFLICT DO UPDATE SET draft = excluded.draft, draft_hash = excluded.draft_hash,
             revision = revision + 1, updated_at = excluded.updated_at";
     let parameters = params![
-        project(draft.tenant),
+        column::project(draft.tenant),
         draft.name,
-        organization(draft.tenant),
+        column::organization(draft.tenant),
         draft.definition,
         draft.hash,
         draft.at.millis(),
@@ -51,17 +51,17 @@ pub(super) fn publish(connection: &Connection, publish: &PublishFlow) -> rusqlit
             WHERE project = ?1 AND flow = ?2), ?3, ?4, ?5, ?6, ?7
         WHERE NOT EXISTS (SELECT 1 FROM flow_versions WHERE project = ?1 AND flow = ?2 AND hash = ?3)";
     let parameters = params![
-        project(draft.tenant),
+        column::project(draft.tenant),
         draft.name,
         draft.hash,
-        organization(draft.tenant),
+        column::organization(draft.tenant),
         draft.definition,
         publish.author,
         draft.at.millis(),
     ];
     execute(connection, sql, parameters)?;
     let sql = "UPDATE flows SET active = 1, active_hash = ?3 WHERE project = ?1 AND name = ?2";
-    execute(connection, sql, params![project(draft.tenant), draft.name, draft.hash])?;
+    execute(connection, sql, params![column::project(draft.tenant), draft.name, draft.hash])?;
     let number = version(connection, draft.tenant, &draft.name, &draft.hash)?.map_or(0, |(number, _)| number);
     Ok(Outcome::Published { number, revision })
 }
@@ -75,7 +75,7 @@ pub(super) fn restore(connection: &Connection, restore: &RestoreFlow) -> rusqlit
     let sql = "UPDATE flows SET draft = ?3, draft_hash = ?4, active_hash = ?4, revision = revision + 1,
         updated_at = ?5 WHERE project = ?1 AND name = ?2";
     let parameters =
-        params![project(restore.tenant), restore.name, definition, restore.hash, restore.at.millis()];
+        params![column::project(restore.tenant), restore.name, definition, restore.hash, restore.at.millis()];
     execute(connection, sql, parameters)?;
     Ok(Outcome::Published { number, revision: revision + 1 })
 }
@@ -84,7 +84,7 @@ pub(super) fn set_state(connection: &Connection, set: &SetFlowState) -> rusqlite
     let sql = "SELECT revision, active_hash IS NOT NULL FROM flows WHERE project = ?1 AND name = ?2";
     let found = connection
         .prepare_cached(sql)?
-        .query_row(params![project(set.tenant), set.name], |row| {
+        .query_row(params![column::project(set.tenant), set.name], |row| {
             let mut columns = Columns::of(row);
             Ok((columns.count::<u64>()?, columns.get::<bool>()?))
         })
@@ -96,22 +96,22 @@ pub(super) fn set_state(connection: &Connection, set: &SetFlowState) -> rusqlite
     let sql = "UPDATE flows SET active = ?3, revision = revision + 1, updated_at = ?4
         WHERE project = ?1 AND name = ?2";
     let active = set.state == FlowState::Active;
-    execute(connection, sql, params![project(set.tenant), set.name, active, set.at.millis()])?;
+    execute(connection, sql, params![column::project(set.tenant), set.name, active, set.at.millis()])?;
     Ok(Outcome::Saved { revision: revision + 1 })
 }
 
 pub(super) fn delete(connection: &Connection, tenant: Tenant, name: &str) -> rusqlite::Result<Outcome> {
     let sql = "DELETE FROM trigger_states WHERE project = ?1 AND flow = ?2";
-    execute(connection, sql, params![project(tenant), name])?;
+    execute(connection, sql, params![column::project(tenant), name])?;
     let sql = "DELETE FROM flows WHERE project = ?1 AND name = ?2";
-    Ok(done_if(execute(connection, sql, params![project(tenant), name])? > 0))
+    Ok(done_if(execute(connection, sql, params![column::project(tenant), name])? > 0))
 }
 
 pub(super) fn put_trigger_state(connection: &Connection, put: &PutTriggerState) -> rusqlite::Result<Outcome> {
     let sql = "SELECT version FROM trigger_states WHERE project = ?1 AND flow = ?2 AND node = ?3";
     let found = connection
         .prepare_cached(sql)?
-        .query_row(params![project(put.tenant), put.flow, put.node], |row| Columns::of(row).count())
+        .query_row(params![column::project(put.tenant), put.flow, put.node], |row| Columns::of(row).count())
         .optional()?
         .unwrap_or(0);
     if found != put.expected_version {
@@ -122,10 +122,10 @@ pub(super) fn put_trigger_state(connection: &Connection, put: &PutTriggerState) 
         ON CONFLICT DO UPDATE SET state = excluded.state, version = excluded.version,
             updated_at = excluded.updated_at";
     let parameters = params![
-        project(put.tenant),
+        column::project(put.tenant),
         put.flow,
         put.node,
-        organization(put.tenant),
+        column::organization(put.tenant),
         put.state,
         column::number(found + 1),
         put.at.millis(),
@@ -137,7 +137,7 @@ pub(super) fn put_trigger_state(connection: &Connection, put: &PutTriggerState) 
 fn revision(connection: &Connection, tenant: Tenant, name: &str) -> rusqlite::Result<Option<u64>> {
     let sql = "SELECT revision FROM flows WHERE project = ?1 AND name = ?2";
     let mut statement = connection.prepare_cached(sql)?;
-    statement.query_row(params![project(tenant), name], |row| Columns::of(row).count()).optional()
+    statement.query_row(params![column::project(tenant), name], |row| Columns::of(row).count()).optional()
 }
 
 /// Number and definition of a version.
@@ -152,13 +152,5 @@ fn version(
         let mut columns = Columns::of(row);
         Ok((columns.count()?, columns.get()?))
     };
-    connection.prepare_cached(sql)?.query_row(params![project(tenant), flow, hash], read).optional()
-}
-
-fn project(tenant: Tenant) -> Id {
-    tenant.project.bits().to_be_bytes()
-}
-
-fn organization(tenant: Tenant) -> Id {
-    tenant.organization.bits().to_be_bytes()
+    connection.prepare_cached(sql)?.query_row(params![column::project(tenant), flow, hash], read).optional()
 }

@@ -34,7 +34,7 @@ pub(super) fn retain(connection: &Connection, retain: &Retain) -> rusqlite::Resu
     let sql = "DELETE FROM rates WHERE (project, flow, key) IN (SELECT project, flow, key FROM rates
         INDEXED BY rates_by_time WHERE project = ?1 AND next_us < ?2 ORDER BY next_us LIMIT ?3)";
     let passed = retain.ended_before.millis().saturating_mul(1_000);
-    let project = retain.tenant.project.bits().to_be_bytes();
+    let project = column::project(retain.tenant);
     execute(connection, sql, params![project, passed, RATES_FORGOTTEN_MAX])?;
     Ok(Outcome::Deleted { executions: old.len() })
 }
@@ -45,7 +45,7 @@ fn find_old(connection: &Connection, retain: &Retain) -> rusqlite::Result<Vec<Id
     let ended_before = retain.ended_before.millis();
     let Some(youngest) = column::last_id_before(retain.ended_before) else { return Ok(Vec::new()) };
     let youngest = youngest.to_be_bytes();
-    let project = retain.tenant.project.bits().to_be_bytes();
+    let project = column::project(retain.tenant);
     let limit = column::number(retain.rows() as u64);
     let mut old: Vec<Id> = Vec::new();
     for status in ENDED {

@@ -20,7 +20,7 @@ pub(super) struct Key<'a> {
 
 impl Key<'_> {
     fn project(self) -> Id {
-        self.tenant.project.bits().to_be_bytes()
+        column::project(self.tenant)
     }
 }
 
@@ -131,7 +131,7 @@ fn find_debounced(connection: &Connection, release: &Release) -> rusqlite::Resul
         FROM executions WHERE id = ?1 AND project = ?2";
     let parameters = params![
         release.execution.bits().to_be_bytes(),
-        release.tenant.project.bits().to_be_bytes(),
+        column::project(release.tenant),
         TimerName::Start.encode(),
     ];
     let read = |row: &rusqlite::Row<'_>| {

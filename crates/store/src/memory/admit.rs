@@ -182,7 +182,7 @@ impl State {
         key: &str,
         at: Timestamp,
     ) -> Vec<ExecutionId> {
-        let mut active = self.active(tenant, flow, key).len() as u64;
+        let active = self.active(tenant, flow, key).len() as u64;
         let mut queued: Vec<_> = self
             .sharing(tenant, flow, key)
             .filter(|(kept, _)| kept.row.status == ExecutionStatus::Queued && kept.debounce_key.is_none())
@@ -191,14 +191,11 @@ impl State {
             })
             .collect();
         queued.sort_unstable();
-        let mut promoted = Vec::new();
-        for (_, _, id, limit) in queued.into_iter().take(PROMOTED_MAX) {
-            if active >= u64::from(limit) {
-                break;
-            }
-            active += 1;
-            promoted.push(id);
-            self.executions.get_mut(&id).expect("it was found above").run(at);
+        queued.truncate(PROMOTED_MAX);
+        let fits = |(taken, (_, _, id, limit))| (taken < u64::from(limit)).then_some(id);
+        let promoted: Vec<_> = (active..).zip(queued).map_while(fits).collect();
+        for id in &promoted {
+            self.executions.get_mut(id).expect("it was found above").run(at);
         }
         promoted
     }

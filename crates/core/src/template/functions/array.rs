@@ -8,119 +8,108 @@ use flux_model::value::{Object, Value};
 
 use super::check::{compare, equal};
 use super::number::{Num, arithmetic};
-use super::{Call, Function, Manner};
+use super::{Call, Doc, Function};
 use crate::template::error::TemplateError;
-use crate::template::meter::ELEMENT_BYTES;
-use crate::template::path::{Segment, parse_segments, step};
+use crate::template::meter::{ELEMENT_BYTES, MEMBER_BYTES};
+use crate::template::path::{Segment, parse_segments, shorten, step};
 
 pub(super) const TABLE: &[Function] = &[
-    entry("first", "items", "The first element, or null.", "first([1, 2, 3])", "1", |call| {
+    Function::new("first", "items", Doc("The first element, or null.", "first([1, 2, 3])", "1"), |call| {
         Ok(call.array(0)?.first().cloned().unwrap_or_default())
     }),
-    entry("last", "items", "The last element, or null.", "last([1, 2, 3])", "3", |call| {
+    Function::new("last", "items", Doc("The last element, or null.", "last([1, 2, 3])", "3"), |call| {
         Ok(call.array(0)?.last().cloned().unwrap_or_default())
     }),
-    entry(
+    Function::new(
         "map",
         "items, field",
-        "What each element has at this field; the field may be a path such as `\"user.name\"`.",
-        "map([{\"id\": 1}, {\"id\": 2}], \"id\")",
-        "[1,2]",
+        Doc(
+            "What each element has at this field; the field may be a path such as `\"user.name\"`.",
+            "map([{\"id\": 1}, {\"id\": 2}], \"id\")",
+            "[1,2]",
+        ),
         |call| {
-            let field = Field::read(call, 1)?;
-            Ok(Value::array(call.array(0)?.iter().map(|item| field.of(item)).collect()))
+            let (items, field) = elements_and_field(call)?;
+            Ok(Value::array(items.iter().map(|item| field.of(item)).collect()))
         },
     ),
-    entry(
+    Function::new(
         "filter",
         "items, field, value?",
-        "The elements whose field is this value or, without one, is true.",
-        "filter([{\"id\": 1, \"open\": true}, {\"id\": 2}], \"open\")",
-        "[{\"id\":1,\"open\":true}]",
+        Doc(
+            "The elements whose field is this value or, without one, is true.",
+            "filter([{\"id\": 1, \"open\": true}, {\"id\": 2}], \"open\")",
+            "[{\"id\":1,\"open\":true}]",
+        ),
         |call| Ok(Value::array(matching(call, usize::MAX)?)),
     ),
-    entry(
+    Function::new(
         "find",
         "items, field, value?",
-        "The first element whose field is this value or is true, or null.",
-        "find([{\"id\": 1}, {\"id\": 2}], \"id\", 2)",
-        "{\"id\":2}",
+        Doc(
+            "The first element whose field is this value or is true, or null.",
+            "find([{\"id\": 1}, {\"id\": 2}], \"id\", 2)",
+            "{\"id\":2}",
+        ),
         |call| Ok(matching(call, 1)?.pop().unwrap_or_default()),
     ),
-    entry(
+    Function::new(
         "sort",
         "items, field?, descending?",
-        "In rising order of the elements or of a field; nulls come first.",
-        "sort([3, 1, 2])",
-        "[1,2,3]",
+        Doc("In rising order of the elements or of a field; nulls come first.", "sort([3, 1, 2])", "[1,2,3]"),
         sort,
     ),
-    entry("reverse", "items", "In the opposite order.", "reverse([1, 2])", "[2,1]", |call| {
-        Ok(Value::array(call.array(0)?.iter().rev().cloned().collect()))
+    Function::new("reverse", "items", Doc("In the opposite order.", "reverse([1, 2])", "[2,1]"), |call| {
+        Ok(Value::array(call.elements(0)?.iter().rev().cloned().collect()))
     }),
-    entry(
+    Function::new(
         "unique",
         "items, field?",
-        "Without elements that are the same, or whose field is the same, as an earlier one.",
-        "unique([1, 2, 1])",
-        "[1,2]",
+        Doc(
+            "Without elements that are the same, or whose field is the same, as an earlier one.",
+            "unique([1, 2, 1])",
+            "[1,2]",
+        ),
         unique,
     ),
-    entry(
+    Function::new(
         "flatten",
         "items",
-        "Arrays within the array laid out, one level.",
-        "flatten([1, [2, 3]])",
-        "[1,2,3]",
+        Doc("Arrays within the array laid out, one level.", "flatten([1, [2, 3]])", "[1,2,3]"),
         flatten,
     ),
-    entry(
+    Function::new(
         "compact",
         "items",
-        "Without null, false, 0 and empty elements.",
-        "compact([1, null, \"\"])",
-        "[1]",
-        |call| Ok(Value::array(call.array(0)?.iter().filter(|item| item.is_true()).cloned().collect())),
+        Doc("Without null, false, 0 and empty elements.", "compact([1, null, \"\"])", "[1]"),
+        |call| Ok(Value::array(call.elements(0)?.iter().filter(|item| item.is_true()).cloned().collect())),
     ),
-    entry(
+    Function::new(
         "chunk",
         "items, size",
-        "In arrays of at most so many elements.",
-        "chunk([1, 2, 3], 2)",
-        "[[1,2],[3]]",
+        Doc("In arrays of at most so many elements.", "chunk([1, 2, 3], 2)", "[[1,2],[3]]"),
         |call| {
             let size = call.count(1)?.max(1);
-            Ok(Value::array(call.array(0)?.chunks(size).map(|part| Value::array(part.to_vec())).collect()))
+            Ok(Value::array(call.elements(0)?.chunks(size).map(|part| Value::array(part.to_vec())).collect()))
         },
     ),
-    entry(
+    Function::new(
         "sum",
         "items, field?",
-        "The sum of the elements, or of a field; nulls count nothing.",
-        "sum([1, 2, 3.5])",
-        "6.5",
+        Doc("The sum of the elements, or of a field; nulls count nothing.", "sum([1, 2, 3.5])", "6.5"),
         sum,
     ),
-    entry(
+    Function::new(
         "group_by",
         "items, field",
-        "An object from each value of the field to the elements that have it.",
-        "group_by([{\"k\": \"a\"}, {\"k\": \"b\"}], \"k\")",
-        "{\"a\":[{\"k\":\"a\"}],\"b\":[{\"k\":\"b\"}]}",
+        Doc(
+            "An object from each value of the field to the elements that have it.",
+            "group_by([{\"k\": \"a\"}, {\"k\": \"b\"}], \"k\")",
+            "{\"a\":[{\"k\":\"a\"}],\"b\":[{\"k\":\"b\"}]}",
+        ),
         group_by,
     ),
 ];
-
-const fn entry(
-    name: &'static str,
-    parameters: &'static str,
-    summary: &'static str,
-    example: &'static str,
-    result: &'static str,
-    body: fn(&Call<'_>) -> Result<Value, TemplateError>,
-) -> Function {
-    Function { name, parameters, summary, example, result, manner: Manner::Ordinary, body }
-}
 
 /// A field of elements, given as text such as `user.name`; without one, the element itself.
 struct Field {
@@ -147,9 +136,20 @@ impl Field {
     }
 }
 
-/// The value at a path given as text; used by `get` as well.
+/// The elements that a function goes through, and the field that it looks at in each. Every step of
+/// a field is a step of the budget.
+fn elements_and_field<'a>(call: &Call<'a>) -> Result<(&'a [Value], Field), TemplateError> {
+    let field = Field::read(call, 1)?;
+    let items = call.array(0)?;
+    call.meter().steps(items.len().saturating_mul(field.segments.len().max(1)))?;
+    Ok((items, field))
+}
+
+/// The value at a path given as text, for `get`.
 pub(super) fn at_path(call: &Call<'_>, of: &Value, index: usize) -> Result<Option<Value>, TemplateError> {
-    Ok(Field::read(call, index)?.part(of).cloned())
+    let field = Field::read(call, index)?;
+    call.meter().steps(field.segments.len())?;
+    Ok(field.part(of).cloned())
 }
 
 /// Arrays one behind the other; what is not an array is one element.
@@ -157,7 +157,10 @@ pub(super) fn concat_arrays(call: &Call<'_>) -> Result<Value, TemplateError> {
     let mut joined = Vec::new();
     for part in call.args {
         match part {
-            Value::Array(items) => joined.extend_from_slice(items),
+            Value::Array(items) => {
+                call.meter().steps(items.len())?;
+                joined.extend_from_slice(items);
+            }
             Value::Null => {}
             Value::Bool(_) | Value::Number(_) | Value::Text(_) | Value::Object(_) | Value::Secret(_) => {
                 joined.push(part.clone());
@@ -168,9 +171,9 @@ pub(super) fn concat_arrays(call: &Call<'_>) -> Result<Value, TemplateError> {
 }
 
 fn matching(call: &Call<'_>, most: usize) -> Result<Vec<Value>, TemplateError> {
-    let field = Field::read(call, 1)?;
+    let (items, field) = elements_and_field(call)?;
     let mut found = Vec::new();
-    for item in call.array(0)? {
+    for item in items {
         let part = field.of(item);
         let fits = match call.args.get(2) {
             Some(value) => equal(call, &part, value)?,
@@ -187,10 +190,9 @@ fn matching(call: &Call<'_>, most: usize) -> Result<Vec<Value>, TemplateError> {
 }
 
 fn sort(call: &Call<'_>) -> Result<Value, TemplateError> {
-    let field = Field::read(call, 1)?;
+    let (items, field) = elements_and_field(call)?;
     let descending = call.value(2).is_true();
-    let mut keyed: Vec<(Value, Value)> =
-        call.array(0)?.iter().map(|item| (field.of(item), item.clone())).collect();
+    let mut keyed: Vec<(Value, Value)> = items.iter().map(|item| (field.of(item), item.clone())).collect();
     let text: usize = keyed.iter().filter_map(|(key, _)| key.as_str()).map(str::len).sum();
     // Each element is compared about log2(n) times.
     let rounds = keyed.len().checked_ilog2().unwrap_or(0) as usize + 1;
@@ -220,10 +222,10 @@ fn key_order(a: &Value, b: &Value) -> Ordering {
 }
 
 fn unique(call: &Call<'_>) -> Result<Value, TemplateError> {
-    let field = Field::read(call, 1)?;
+    let (items, field) = elements_and_field(call)?;
     let mut seen = BTreeSet::new();
     let mut kept = Vec::new();
-    for item in call.array(0)? {
+    for item in items {
         if seen.insert(identity(call, &field.of(item))?) {
             kept.push(item.clone());
         }
@@ -236,11 +238,12 @@ fn unique(call: &Call<'_>) -> Result<Value, TemplateError> {
 fn identity(call: &Call<'_>, value: &Value) -> Result<String, TemplateError> {
     let mut text = call.builder();
     text.push_json(&sorted(call, value)?)?;
-    Ok(text.take())
+    text.take()
 }
 
 fn sorted(call: &Call<'_>, value: &Value) -> Result<Value, TemplateError> {
-    call.meter().made(ELEMENT_BYTES)?;
+    call.meter().steps(1)?;
+    call.meter().made(MEMBER_BYTES)?;
     Ok(match value {
         Value::Number(number) => match number.as_f64().and_then(super::number::whole) {
             Some(whole) => Value::from(whole),
@@ -264,9 +267,10 @@ fn sorted(call: &Call<'_>, value: &Value) -> Result<Value, TemplateError> {
 
 fn flatten(call: &Call<'_>) -> Result<Value, TemplateError> {
     let mut flat = Vec::new();
-    for item in call.array(0)? {
+    for item in call.elements(0)? {
         match item.as_array() {
             Some(inner) => {
+                call.meter().steps(inner.len())?;
                 call.meter().made(ELEMENT_BYTES * inner.len())?;
                 flat.extend_from_slice(inner);
             }
@@ -277,15 +281,15 @@ fn flatten(call: &Call<'_>) -> Result<Value, TemplateError> {
 }
 
 fn sum(call: &Call<'_>) -> Result<Value, TemplateError> {
-    let field = Field::read(call, 1)?;
+    let (items, field) = elements_and_field(call)?;
     let mut total = Value::from(0_i64);
-    for item in call.array(0)? {
+    for item in items {
         let part = field.of(item);
         if part.is_null() {
             continue;
         }
         let (Some(a), Some(b)) = (Num::read(&total), Num::read(&part)) else {
-            let error = call.error(format!("cannot add {}", super::shorten(&part.to_json())));
+            let error = call.error(format!("cannot add {}", shorten(&part.to_json())));
             return Err(error.suggest("turn texts into numbers with `number(text)`"));
         };
         total = arithmetic("+", a, b).map_err(|why| call.error(why))?;
@@ -294,13 +298,13 @@ fn sum(call: &Call<'_>) -> Result<Value, TemplateError> {
 }
 
 fn group_by(call: &Call<'_>) -> Result<Value, TemplateError> {
-    let field = Field::read(call, 1)?;
+    let (items, field) = elements_and_field(call)?;
     let mut groups: indexmap::IndexMap<String, Vec<Value>> = indexmap::IndexMap::new();
-    for item in call.array(0)? {
+    for item in items {
         let mut name = call.builder();
         name.push_value(&field.of(item))?;
-        call.meter().made(ELEMENT_BYTES)?;
-        groups.entry(name.take()).or_default().push(item.clone());
+        call.meter().made(MEMBER_BYTES)?;
+        groups.entry(name.take()?).or_default().push(item.clone());
     }
     Ok(Value::object(groups.into_iter().map(|(name, items)| (name, Value::array(items)))))
 }

@@ -1,61 +1,62 @@
 //! Comparing values, and the functions that ask something of a value of any type.
 //!
-//! Comparing walks values that may share parts, so it pays for every part it looks at.
+//! Comparing walks values that may share parts, so every part it looks at costs a step.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
 
 use flux_model::value::Value;
 
-use super::{Call, Function, Manner};
+use super::{Call, Doc, Function, Manner};
 use crate::template::error::TemplateError;
 
 pub(super) const TABLE: &[Function] = &[
-    Function {
-        name: "default",
-        parameters: "value, fallback",
-        summary: "The value, or the fallback where it is null or leads nowhere.",
-        example: "default(input.nickname, \"friend\")",
-        result: "\"friend\"",
-        manner: Manner::Foreseeing,
-        body: |call| Ok(if call.has(0) { call.value(0).clone() } else { call.value(1).clone() }),
-    },
-    Function {
-        name: "exists",
-        parameters: "value",
-        summary: "Whether the value is there and not null.",
-        example: "exists(input.nickname)",
-        result: "false",
-        manner: Manner::Foreseeing,
-        body: |call| Ok(Value::Bool(call.has(0))),
-    },
-    Function {
-        name: "is_empty",
-        parameters: "value",
-        summary: "Whether the value is null, or a text, array or object with nothing in it.",
-        example: "is_empty([])",
-        result: "true",
-        manner: Manner::Foreseeing,
-        body: is_empty,
-    },
-    Function {
-        name: "contains",
-        parameters: "container, part",
-        summary: "Whether a text holds another, an array an element, or an object a member of that name.",
-        example: "contains(\"invoice 17\", \"invoice\")",
-        result: "true",
-        manner: Manner::Ordinary,
-        body: |call| contains(call, call.value(0), call.value(1)).map(Value::Bool),
-    },
-    Function {
-        name: "type",
-        parameters: "value",
-        summary: "`string`, `number`, `boolean`, `array`, `object` or `null`.",
-        example: "type([1])",
-        result: "\"array\"",
-        manner: Manner::Total,
-        body: |call| Ok(Value::text(call.value(0).type_name())),
-    },
+    Function::new(
+        "default",
+        "value, fallback",
+        Doc(
+            "The value, or the fallback where it is null or leads nowhere.",
+            "default(input.nickname, \"friend\")",
+            "\"friend\"",
+        ),
+        |call| Ok(if call.has(0) { call.value(0).clone() } else { call.value(1).clone() }),
+    )
+    .treating(Manner::Foreseeing),
+    Function::new(
+        "exists",
+        "value",
+        Doc("Whether the value is there and not null.", "exists(input.nickname)", "false"),
+        |call| Ok(Value::Bool(call.has(0))),
+    )
+    .treating(Manner::Foreseeing),
+    Function::new(
+        "is_empty",
+        "value",
+        Doc(
+            "Whether the value is null, or a text, array or object with nothing in it.",
+            "is_empty([])",
+            "true",
+        ),
+        is_empty,
+    )
+    .treating(Manner::Foreseeing),
+    Function::new(
+        "contains",
+        "container, part",
+        Doc(
+            "Whether a text holds another, an array an element, or an object a member of that name.",
+            "contains(\"invoice 17\", \"invoice\")",
+            "true",
+        ),
+        |call| contains(call, call.value(0), call.value(1)).map(Value::Bool),
+    ),
+    Function::new(
+        "type",
+        "value",
+        Doc("`string`, `number`, `boolean`, `array`, `object` or `null`.", "type([1])", "\"array\""),
+        |call| Ok(Value::text(call.value(0).type_name())),
+    )
+    .treating(Manner::Total),
 ];
 
 fn is_empty(call: &Call<'_>) -> Result<Value, TemplateError> {
@@ -95,7 +96,7 @@ pub(super) fn contains(call: &Call<'_>, container: &Value, part: &Value) -> Resu
 
 /// Whether two values are the same. `1` and `1.0` are; the order of members does not count.
 pub(super) fn equal(call: &Call<'_>, left: &Value, right: &Value) -> Result<bool, TemplateError> {
-    call.meter().read(8)?;
+    call.meter().steps(1)?;
     match (left, right) {
         (Value::Secret(_), _) | (_, Value::Secret(_)) => Err(call.error("a secret cannot be compared")),
         (Value::Array(a), Value::Array(b)) => {

@@ -4,33 +4,36 @@ use chrono::format::{Item, StrftimeItems};
 use flux_model::value::Value;
 
 use super::moment::{Moment, Unit, Zone};
-use super::{Call, Function, Manner, shorten};
+use super::{Call, Doc, Function, Manner};
 use crate::template::error::TemplateError;
+use crate::template::path::shorten;
 
 /// Longest date format, in bytes.
 const FORMAT_BYTES_MAX: usize = 256;
 
 pub(super) const TABLE: &[Function] = &[
-    Function {
-        manner: Manner::Total,
-        ..entry(
-            "now",
-            "zone?",
+    Function::new(
+        "now",
+        "zone?",
+        Doc(
             "The time of the evaluation, in UTC or a time zone.",
             "now(\"Europe/Berlin\")",
             "\"2026-03-28T11:30:00+01:00\"",
-            |call| {
-                let now = Moment::new(call.run.now).ok_or_else(|| call.error("the time is out of range"))?;
-                text(call, zone(call, 0)?.map_or(now, |zone| now.shown_in(zone)))
-            },
-        )
-    },
-    entry(
+        ),
+        |call| {
+            let now = Moment::new(call.run.now).ok_or_else(|| call.error("the time is out of range"))?;
+            text(call, zone(call, 0)?.map_or(now, |zone| now.shown_in(zone)))
+        },
+    )
+    .treating(Manner::Total),
+    Function::new(
         "date_add",
         "date, amount, unit?, zone?",
-        "So many years, months, weeks, days (the default), hours, minutes, seconds or milliseconds later. Days and longer follow the calendar of the zone, also when clocks change.",
-        "date_add(\"2026-03-28T09:00:00+01:00\", 1, \"day\", \"Europe/Berlin\")",
-        "\"2026-03-29T09:00:00+02:00\"",
+        Doc(
+            "So many years, months, weeks, days (the default), hours, minutes, seconds or milliseconds later. Days and longer follow the calendar of the zone, also when clocks change.",
+            "date_add(\"2026-03-28T09:00:00+01:00\", 1, \"day\", \"Europe/Berlin\")",
+            "\"2026-03-29T09:00:00+02:00\"",
+        ),
         |call| {
             let unit = unit(call, 2)?;
             let moved = moment(call, 0, zone(call, 3)?)?.add(call.number(1)?, unit);
@@ -44,36 +47,42 @@ pub(super) const TABLE: &[Function] = &[
             text(call, moved)
         },
     ),
-    entry(
+    Function::new(
         "date_diff",
         "from, to, unit?, zone?",
-        "Whole units, days where not given, from one date to a later one; negative if it is earlier.",
-        "date_diff(\"2026-01-31\", \"2026-03-01\", \"days\")",
-        "29",
+        Doc(
+            "Whole units, days where not given, from one date to a later one; negative if it is earlier.",
+            "date_diff(\"2026-01-31\", \"2026-03-01\", \"days\")",
+            "29",
+        ),
         |call| {
             let zone = Some(zone(call, 3)?.unwrap_or(Zone::UTC));
             let (from, to) = (moment(call, 0, zone)?, moment(call, 1, zone)?);
             Ok(Value::from(from.until(to, unit(call, 2)?)))
         },
     ),
-    entry(
+    Function::new(
         "format_date",
         "date, format, zone?",
-        "By a strftime format, in English, in the date's own offset or a time zone.",
-        "format_date(\"2026-07-01T12:00:00Z\", \"%d.%m.%Y %H:%M\", \"Europe/Berlin\")",
-        "\"01.07.2026 14:00\"",
+        Doc(
+            "By a strftime format, in English, in the date's own offset or a time zone.",
+            "format_date(\"2026-07-01T12:00:00Z\", \"%d.%m.%Y %H:%M\", \"Europe/Berlin\")",
+            "\"01.07.2026 14:00\"",
+        ),
         |call| {
             let format = call.text(1)?;
             check_format(call, &format)?;
             Ok(Value::text(moment(call, 0, zone(call, 2)?)?.format(&format)))
         },
     ),
-    entry(
+    Function::new(
         "parse_date",
         "text, format?, zone?",
-        "A date as RFC 3339, read by a strftime format or, without one, from RFC 3339, RFC 2822, `2026-03-01`, `2026-03-01 14:00` or seconds or milliseconds since 1970.",
-        "parse_date(\"24.12.2026 18:00\", \"%d.%m.%Y %H:%M\", \"Europe/Berlin\")",
-        "\"2026-12-24T18:00:00+01:00\"",
+        Doc(
+            "A date as RFC 3339, read by a strftime format or, without one, from RFC 3339, RFC 2822, `2026-03-01`, `2026-03-01 14:00` or seconds or milliseconds since 1970.",
+            "parse_date(\"24.12.2026 18:00\", \"%d.%m.%Y %H:%M\", \"Europe/Berlin\")",
+            "\"2026-12-24T18:00:00+01:00\"",
+        ),
         |call| {
             let zone = zone(call, 2)?;
             if !call.has(1) {
@@ -88,24 +97,28 @@ pub(super) const TABLE: &[Function] = &[
             text(call, read)
         },
     ),
-    entry(
+    Function::new(
         "start_of",
         "date, unit, zone?",
-        "The start of the year, month, week (Monday), day, hour or minute it lies in.",
-        "start_of(\"2026-03-28T14:05:00Z\", \"month\")",
-        "\"2026-03-01T00:00:00Z\"",
+        Doc(
+            "The start of the year, month, week (Monday), day, hour or minute it lies in.",
+            "start_of(\"2026-03-28T14:05:00Z\", \"month\")",
+            "\"2026-03-01T00:00:00Z\"",
+        ),
         |call| {
             let name = call.text(1)?;
             let start = moment(call, 0, zone(call, 2)?)?.start_of(name.strip_suffix('s').unwrap_or(&name));
             text(call, start.ok_or_else(|| call.wrong_type(1, "year, month, week, day, hour or minute"))?)
         },
     ),
-    entry(
+    Function::new(
         "unix",
         "date",
-        "Seconds since 1970, with milliseconds as fraction.",
-        "unix(\"2026-01-01T00:00:00Z\")",
-        "1767225600",
+        Doc(
+            "Seconds since 1970, with milliseconds as fraction.",
+            "unix(\"2026-01-01T00:00:00Z\")",
+            "1767225600",
+        ),
         |call| {
             let millis = moment(call, 0, None)?.millis();
             Ok(match millis % 1_000 {
@@ -115,17 +128,6 @@ pub(super) const TABLE: &[Function] = &[
         },
     ),
 ];
-
-const fn entry(
-    name: &'static str,
-    parameters: &'static str,
-    summary: &'static str,
-    example: &'static str,
-    result: &'static str,
-    body: fn(&Call<'_>) -> Result<Value, TemplateError>,
-) -> Function {
-    Function { name, parameters, summary, example, result, manner: Manner::Ordinary, body }
-}
 
 #[expect(clippy::cast_precision_loss, reason = "dates lie far below 2^53 milliseconds")]
 fn milliseconds(millis: i64) -> f64 {

@@ -7,7 +7,7 @@ use flux_model::value::Value;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use sha2::{Digest, Sha256, Sha384, Sha512};
 
-use super::{Call, Function, Manner};
+use super::{Call, Doc, Function};
 use crate::template::error::TemplateError;
 
 /// What RFC 3986 calls unreserved stays as it is.
@@ -20,23 +20,23 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 );
 
 pub(super) const TABLE: &[Function] = &[
-    entry("base64", "text", "As Base64.", "base64(\"hé\")", "\"aMOp\"", |call| {
+    Function::new("base64", "text", Doc("As Base64.", "base64(\"hé\")", "\"aMOp\""), |call| {
         Ok(Value::text(STANDARD.encode(call.text(0)?.as_bytes())))
     }),
-    entry(
+    Function::new(
         "base64_decode",
         "text",
-        "The text that Base64 holds; the URL alphabet and missing padding are accepted.",
-        "base64_decode(\"aMOp\")",
-        "\"hé\"",
+        Doc(
+            "The text that Base64 holds; the URL alphabet and missing padding are accepted.",
+            "base64_decode(\"aMOp\")",
+            "\"hé\"",
+        ),
         base64_decode,
     ),
-    entry(
+    Function::new(
         "url_encode",
         "text",
-        "Fit for any part of a URL.",
-        "url_encode(\"a b&c\")",
-        "\"a%20b%26c\"",
+        Doc("Fit for any part of a URL.", "url_encode(\"a b&c\")", "\"a%20b%26c\""),
         |call| {
             let mut encoded = call.builder();
             let text = call.text(0)?;
@@ -44,47 +44,43 @@ pub(super) const TABLE: &[Function] = &[
             Ok(encoded.value())
         },
     ),
-    entry("url_decode", "text", "The text that was encoded.", "url_decode(\"a%20b\")", "\"a b\"", |call| {
-        let text = call.text(0)?;
-        let decoded = percent_decode_str(&text).decode_utf8();
-        Ok(Value::text(decoded.map_err(|_| call.error("what is encoded is not text in UTF-8"))?))
-    }),
-    entry(
+    Function::new(
+        "url_decode",
+        "text",
+        Doc("The text that was encoded.", "url_decode(\"a%20b\")", "\"a b\""),
+        |call| {
+            let text = call.text(0)?;
+            let decoded = percent_decode_str(&text).decode_utf8();
+            Ok(Value::text(decoded.map_err(|_| call.error("what is encoded is not text in UTF-8"))?))
+        },
+    ),
+    Function::new(
         "escape_html",
         "text",
-        "Fit for HTML: `&`, `<`, `>` and quotes escaped.",
-        "escape_html(\"<b>\")",
-        "\"&lt;b&gt;\"",
+        Doc("Fit for HTML: `&`, `<`, `>` and quotes escaped.", "escape_html(\"<b>\")", "\"&lt;b&gt;\""),
         escape_html,
     ),
-    entry(
+    Function::new(
         "hash",
         "text, algorithm?",
-        "The checksum in hexadecimal: `sha256`, `sha384` or `sha512`.",
-        "hash(\"a\") | slice(0, 16)",
-        "\"ca978112ca1bbdca\"",
+        Doc(
+            "The checksum in hexadecimal: `sha256`, `sha384` or `sha512`.",
+            "hash(\"a\") | slice(0, 16)",
+            "\"ca978112ca1bbdca\"",
+        ),
         hash,
     ),
-    entry(
+    Function::new(
         "uuid",
         "text",
-        "A UUID derived from the text, always the same for the same text (RFC 9562 version 8, SHA-256).",
-        "uuid(\"order 17\")",
-        "\"0bcc920e-3938-81b8-ae34-83fc9888c6d6\"",
+        Doc(
+            "A UUID derived from the text, always the same for the same text (RFC 9562 version 8, SHA-256).",
+            "uuid(\"order 17\")",
+            "\"0bcc920e-3938-81b8-ae34-83fc9888c6d6\"",
+        ),
         uuid,
     ),
 ];
-
-const fn entry(
-    name: &'static str,
-    parameters: &'static str,
-    summary: &'static str,
-    example: &'static str,
-    result: &'static str,
-    body: fn(&Call<'_>) -> Result<Value, TemplateError>,
-) -> Function {
-    Function { name, parameters, summary, example, result, manner: Manner::Ordinary, body }
-}
 
 fn base64_decode(call: &Call<'_>) -> Result<Value, TemplateError> {
     let text = call.text(0)?;

@@ -16,15 +16,17 @@ mod text;
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
-use flux_model::value::Value;
+use flux_model::value::{Object, Value};
 
 use super::error::TemplateError;
-use super::meter::{ELEMENT_BYTES, Meter, TextBuilder, check_output, number_text};
+use super::meter::{ELEMENT_BYTES, MEMBER_BYTES, Meter, TextBuilder, check_output, number_text};
+use super::path::shorten;
 use super::run::Run;
 
 pub(crate) use number::negative;
-pub(crate) use operators::{OPERATORS, operator};
+pub(crate) use operators::operator;
 
 /// A function of the template language, usable as `name(a, b)` and as `a | name(b)`.
 pub struct Function {
@@ -32,15 +34,16 @@ pub struct Function {
     pub name: &'static str,
     /// Its parameters: `?` marks one that may be left out, `…` any number more.
     pub parameters: &'static str,
-    /// What it does, in a sentence.
-    pub summary: &'static str,
-    /// An expression that uses it.
-    pub example: &'static str,
-    /// What the example gives, as JSON.
-    pub result: &'static str,
-    pub(crate) manner: Manner,
-    pub(crate) body: fn(&Call<'_>) -> Result<Value, TemplateError>,
+    /// What it does, by word and example.
+    pub doc: Doc,
+    manner: Manner,
+    body: Body,
 }
+
+/// What a function does in a sentence, an expression that uses it, and what that gives, as JSON.
+pub struct Doc(pub &'static str, pub &'static str, pub &'static str);
+
+type Body = fn(&Call<'_>) -> Result<Value, TemplateError>;
 
 /// How a function takes its arguments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,13 +80,14 @@ pub fn markdown() -> String {
     for (group, table) in GROUPS {
         let _ = write!(text, "### {group}\n\n| Function | Does | Example | Result |\n|---|---|---|---|\n");
         for function in table {
+            let Doc(summary, example, result) = function.doc;
             let _ = writeln!(
                 text,
                 "| `{}` | {} | `{{{{ {} }}}}` | `{}` |",
                 function.signature(),
-                function.summary,
-                function.example.replace('|', "\\|"),
-                function.result.replace('|', "\\|"),
+                summary,
+                example.replace('|', "\\|"),
+                result.replace('|', "\\|"),
             );
         }
         text.push('\n');
@@ -96,6 +100,14 @@ pub(crate) fn find(name: &str) -> Option<&'static Function> {
 }
 
 impl Function {
+    const fn new(name: &'static str, parameters: &'static str, doc: Doc, body: Body) -> Self {
+        Self { name, parameters, doc, manner: Manner::Ordinary, body }
+    }
+
+    const fn treating(self, manner: Manner) -> Self {
+        Self { manner, ..self }
+    }
+
     /// `name(parameters)`.
     pub fn signature(&self) -> String {
         format!("{}({})", self.name, self.parameters)
@@ -109,10 +121,9 @@ impl Function {
         if (least..=most).contains(&given) {
             return Ok(());
         }
-        let verb = if given < least { "needs" } else { "takes" };
-        let count = if given < least { least } else { most };
+        let (verb, count) = if given < least { ("needs", least) } else { ("takes at most", most) };
         let plural = if count == 1 { "" } else { "s" };
-        Err(format!("`{}` {verb} {count} argument{plural}, {given} given:", self.signature()))
+        Err(format!("`{}` {verb} {count} argument{plural} and is given {given}", self.signature()))
     }
 
     pub(crate) fn foresees_missing(&self) -> bool {
@@ -138,10 +149,12 @@ impl Function {
             run.meter.read(surface(arg))?;
         }
         let result = (self.body)(&Call { function: self, args, run })?;
-        if let Value::Text(text) = &result {
+        if let Value::Text(text) = &result
+            && is_new(&result)
+        {
             check_output(text.len())?;
         }
-        run.meter.made(surface(&result))?;
+        run.meter.made(if is_new(&result) { surface(&result) } else { 0 })?;
         Ok(result)
     }
 }
@@ -158,7 +171,17 @@ fn surface(value: &Value) -> usize {
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Secret(_) => 8,
         Value::Text(text) => text.len(),
         Value::Array(items) => ELEMENT_BYTES * items.len(),
-        Value::Object(members) => ELEMENT_BYTES * members.len(),
+        Value::Object(members) => MEMBER_BYTES * members.len(),
+    }
+}
+
+/// Whether a result was made rather than passed on: what is passed on is held by an argument too.
+fn is_new(result: &Value) -> bool {
+    match result {
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Secret(_) => false,
+        Value::Text(text) => Arc::strong_count(text) == 1,
+        Value::Array(items) => Arc::strong_count(items) == 1,
+        Value::Object(members) => Arc::strong_count(members) == 1,
     }
 }
 
@@ -172,6 +195,11 @@ pub(crate) struct Call<'a> {
 impl<'a> Call<'a> {
     pub(crate) fn meter(&self) -> &'a Meter {
         &self.run.meter
+    }
+
+    /// A text to be built within the budget.
+    pub(crate) fn builder(&self) -> TextBuilder<'a> {
+        TextBuilder::new(self.meter())
     }
 
     /// The argument, or null if it is left out.
@@ -204,8 +232,18 @@ impl<'a> Call<'a> {
         self.value(index).as_array().ok_or_else(|| self.wrong_type(index, "an array"))
     }
 
-    pub(crate) fn object(&self, index: usize) -> Result<&'a flux_model::value::Object, TemplateError> {
-        self.value(index).as_object().ok_or_else(|| self.wrong_type(index, "an object"))
+    /// The elements of an array that the function goes through, each for a step.
+    pub(crate) fn elements(&self, index: usize) -> Result<&'a [Value], TemplateError> {
+        let items = self.array(index)?;
+        self.meter().steps(items.len())?;
+        Ok(items)
+    }
+
+    /// The members of an object that the function goes through, each for a step.
+    pub(crate) fn members(&self, index: usize) -> Result<&'a Object, TemplateError> {
+        let members = self.value(index).as_object().ok_or_else(|| self.wrong_type(index, "an object"))?;
+        self.meter().steps(members.len())?;
+        Ok(members)
     }
 
     pub(crate) fn number(&self, index: usize) -> Result<f64, TemplateError> {
@@ -227,10 +265,6 @@ impl<'a> Call<'a> {
     pub(crate) fn count(&self, index: usize) -> Result<usize, TemplateError> {
         usize::try_from(self.integer(index)?)
             .map_err(|_| self.wrong_type(index, "a number that is not negative"))
-    }
-
-    pub(crate) fn builder(&self) -> TextBuilder<'a> {
-        TextBuilder::new(self.meter())
     }
 
     /// An error of this function.
@@ -262,26 +296,21 @@ impl<'a> Call<'a> {
     }
 }
 
-/// The start of a text, for messages.
-pub(crate) fn shorten(text: &str) -> String {
-    let mut chars = text.chars();
-    let start: String = chars.by_ref().take(40).collect();
-    if chars.next().is_some() { format!("{start}…") } else { start }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::operators::OPERATORS;
     use super::*;
     use crate::template::test_scope::{TestScope, evaluate};
 
     #[test]
     fn every_example_gives_its_documented_result() {
         for function in all() {
-            let result = evaluate(&format!("{{{{ {} }}}}", function.example), "{}");
-            let result = result.unwrap_or_else(|error| panic!("{}: {error}", function.example));
-            let expected = Value::from_json(function.result.as_bytes())
-                .unwrap_or_else(|error| panic!("{}: {error}", function.result));
-            assert_eq!(result.to_json(), expected.to_json(), "{}", function.example);
+            let Doc(_, example, expected) = function.doc;
+            let result = evaluate(&format!("{{{{ {example} }}}}"), "{}");
+            let result = result.unwrap_or_else(|error| panic!("{example}: {error}"));
+            let expected =
+                Value::from_json(expected.as_bytes()).unwrap_or_else(|error| panic!("{expected}: {error}"));
+            assert_eq!(result.to_json(), expected.to_json(), "{example}");
         }
     }
 
@@ -293,7 +322,7 @@ mod tests {
         names.dedup();
         assert_eq!(names.len(), count);
         for function in all() {
-            assert!(function.example.contains(function.name), "{}", function.name);
+            assert!(function.doc.1.contains(function.name), "{}", function.name);
         }
     }
 

@@ -12,7 +12,7 @@ use flux_model::Timestamp;
 use flux_model::diagnostic::nearest;
 use flux_model::value::Value;
 
-use super::shorten;
+use crate::template::path::shorten;
 
 /// Milliseconds up to which a number counts as seconds since 1970: the year 5138 in seconds, March
 /// 1973 in milliseconds.

@@ -7,91 +7,60 @@ use flux_model::value::Value;
 use serde_json::Number;
 
 use super::check::compare;
-use super::{Call, Function, Manner};
+use super::{Call, Doc, Function, Manner};
 use crate::template::error::TemplateError;
 
 /// Doubles below this hold every whole number exactly: 2^53.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
 pub(super) const TABLE: &[Function] = &[
-    Function {
-        name: "number",
-        parameters: "value",
-        summary: "A text, number or boolean as number.",
-        example: "number(\" 12.50 \")",
-        result: "12.5",
-        manner: Manner::Ordinary,
-        body: to_number,
-    },
-    Function {
-        name: "int",
-        parameters: "value",
-        summary: "A text or number as whole number; a fraction is cut off.",
-        example: "int(\"42.9\")",
-        result: "42",
-        manner: Manner::Ordinary,
-        body: |call| round_with(call, &to_number(call)?, f64::trunc),
-    },
-    Function {
-        name: "round",
-        parameters: "number, digits?",
-        summary: "Rounded to so many digits after the point, halves away from zero.",
-        example: "round(2.345, 2)",
-        result: "2.35",
-        manner: Manner::Ordinary,
-        body: round,
-    },
-    Function {
-        name: "floor",
-        parameters: "number",
-        summary: "The whole number below.",
-        example: "floor(-2.5)",
-        result: "-3",
-        manner: Manner::Ordinary,
-        body: |call| round_with(call, call.value(0), f64::floor),
-    },
-    Function {
-        name: "ceil",
-        parameters: "number",
-        summary: "The whole number above.",
-        example: "ceil(2.1)",
-        result: "3",
-        manner: Manner::Ordinary,
-        body: |call| round_with(call, call.value(0), f64::ceil),
-    },
-    Function {
-        name: "abs",
-        parameters: "number",
-        summary: "Without its sign.",
-        example: "abs(-7)",
-        result: "7",
-        manner: Manner::Ordinary,
-        body: |call| match Num::read(call.value(0)) {
+    Function::new(
+        "number",
+        "value",
+        Doc("A text, number or boolean as number.", "number(\" 12.50 \")", "12.5"),
+        to_number,
+    ),
+    Function::new(
+        "int",
+        "value",
+        Doc("A text or number as whole number; a fraction is cut off.", "int(\"42.9\")", "42"),
+        |call| round_with(call, &to_number(call)?, f64::trunc),
+    ),
+    Function::new(
+        "round",
+        "number, digits?",
+        Doc("Rounded to so many digits after the point, halves away from zero.", "round(2.345, 2)", "2.35"),
+        round,
+    ),
+    Function::new("floor", "number", Doc("The whole number below.", "floor(-2.5)", "-3"), |call| {
+        round_with(call, call.value(0), f64::floor)
+    }),
+    Function::new("ceil", "number", Doc("The whole number above.", "ceil(2.1)", "3"), |call| {
+        round_with(call, call.value(0), f64::ceil)
+    }),
+    Function::new("abs", "number", Doc("Without its sign.", "abs(-7)", "7"), |call| {
+        match Num::read(call.value(0)) {
             Some(Num::Integer(integer)) => {
                 from_integer(integer.abs()).ok_or_else(|| call.error("the result does not fit 64 bits"))
             }
             Some(Num::Double(double)) => from_double(double.abs()).map_err(|why| call.error(why)),
             None => Err(call.wrong_type(0, "a number")),
-        },
-    },
-    Function {
-        name: "min",
-        parameters: "values…",
-        summary: "The smallest of the arguments, or of an array. Nulls are left out.",
-        example: "min([3, 1, 2])",
-        result: "1",
-        manner: Manner::Total,
-        body: |call| extreme(call, std::cmp::Ordering::is_lt),
-    },
-    Function {
-        name: "max",
-        parameters: "values…",
-        summary: "The largest of the arguments, or of an array. Nulls are left out.",
-        example: "max(3, 10)",
-        result: "10",
-        manner: Manner::Total,
-        body: |call| extreme(call, std::cmp::Ordering::is_gt),
-    },
+        }
+    }),
+    Function::new(
+        "min",
+        "values…",
+        Doc("The smallest of the arguments, or of an array. Nulls are left out.", "min([3, 1, 2])", "1"),
+        |call| extreme(call, std::cmp::Ordering::is_lt),
+    )
+    .treating(Manner::Total),
+    Function::new(
+        "max",
+        "values…",
+        Doc("The largest of the arguments, or of an array. Nulls are left out.", "max(3, 10)", "10"),
+        |call| extreme(call, std::cmp::Ordering::is_gt),
+    )
+    .treating(Manner::Total),
 ];
 
 /// A number in arithmetic.
@@ -227,6 +196,7 @@ fn extreme(call: &Call<'_>, better: fn(std::cmp::Ordering) -> bool) -> Result<Va
         [Value::Array(items)] => items.as_slice(),
         values => values,
     };
+    call.meter().steps(values.len())?;
     let mut best = &Value::Null;
     for value in values.iter().filter(|value| !value.is_null()) {
         if best.is_null() {

@@ -8,12 +8,12 @@ use flux_model::value::{Object, Value};
 
 use super::check::{compare, contains, equal};
 use super::number::{Num, arithmetic};
-use super::{Call, Function, Manner, array, text};
+use super::{Body, Call, Doc, Function, Manner, array, text};
 use crate::template::error::TemplateError;
-use crate::template::path::{Segment, Stop, explain, step};
+use crate::template::path::{Near, Segment, Stop, explain, shorten, step};
 
 /// Every operator; `name` is how messages write it.
-pub(crate) static OPERATORS: &[Function] = &[
+pub(super) static OPERATORS: &[Function] = &[
     entry("+", Manner::Total, add),
     entry("-", Manner::Total, |call| calculate(call, "-")),
     entry("*", Manner::Total, |call| calculate(call, "*")),
@@ -41,12 +41,8 @@ pub(crate) fn operator(name: &str) -> &'static Function {
     OPERATORS.iter().find(|entry| entry.name == name).expect("the parser names operators of the table")
 }
 
-const fn entry(
-    name: &'static str,
-    manner: Manner,
-    body: fn(&Call<'_>) -> Result<Value, TemplateError>,
-) -> Function {
-    Function { name, parameters: "left, right", summary: "", example: "", result: "", manner, body }
+const fn entry(name: &'static str, manner: Manner, body: Body) -> Function {
+    Function::new(name, "left, right", Doc("", "", ""), body).treating(manner)
 }
 
 fn add(call: &Call<'_>) -> Result<Value, TemplateError> {
@@ -133,9 +129,9 @@ fn member(call: &Call<'_>) -> Result<Value, TemplateError> {
     match step(of, &segment) {
         Some(part) => Ok(part.clone()),
         None => {
-            let (problem, suggestion) = explain(of, &segment);
-            let path = format!("(…)[{}]", key.to_json());
-            call.run.missing(Stop { path, message: format!("a computed value {problem}"), suggestion })
+            let message = format!("a computed value {}", explain(of, &segment));
+            let path = format!("(…)[{}]", shorten(&key.to_json()));
+            call.run.missing(Stop { path, message, near: Near::Part(of.clone(), segment) })
         }
     }
 }

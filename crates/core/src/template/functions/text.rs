@@ -4,153 +4,138 @@ use std::sync::Arc;
 
 use flux_model::value::Value;
 
-use super::{Call, Function, Manner, array};
+use super::{Call, Doc, Function, Manner, array};
 use crate::template::error::TemplateError;
-use crate::template::meter::{ELEMENT_BYTES, check_output};
+use crate::template::meter::{MEMBER_BYTES, check_output};
 
 pub(super) const TABLE: &[Function] = &[
-    entry("upper", "text", "In capital letters.", "upper(\"ada\")", "\"ADA\"", |call| {
+    Function::new("upper", "text", Doc("In capital letters.", "upper(\"ada\")", "\"ADA\""), |call| {
         Ok(Value::text(call.text(0)?.to_uppercase()))
     }),
-    entry("lower", "text", "In small letters.", "\"Ada\" | lower", "\"ada\"", |call| {
+    Function::new("lower", "text", Doc("In small letters.", "\"Ada\" | lower", "\"ada\""), |call| {
         Ok(Value::text(call.text(0)?.to_lowercase()))
     }),
-    entry(
+    Function::new(
         "capitalize",
         "text",
-        "The first letter as capital, the rest small.",
-        "capitalize(\"aDA\")",
-        "\"Ada\"",
+        Doc("The first letter as capital, the rest small.", "capitalize(\"aDA\")", "\"Ada\""),
         |call| Ok(Value::text(capitalized(&call.text(0)?))),
     ),
-    entry("title", "text", "Each word capitalized.", "title(\"ada lovelace\")", "\"Ada Lovelace\"", |call| {
-        Ok(Value::text(
-            call.text(0)?.split_inclusive(char::is_whitespace).map(capitalized).collect::<String>(),
-        ))
-    }),
-    entry(
+    Function::new(
+        "title",
+        "text",
+        Doc("Each word capitalized.", "title(\"ada lovelace\")", "\"Ada Lovelace\""),
+        |call| {
+            Ok(Value::text(
+                call.text(0)?.split_inclusive(char::is_whitespace).map(capitalized).collect::<String>(),
+            ))
+        },
+    ),
+    Function::new(
         "trim",
         "text, characters?",
-        "Without white space, or these characters, at both ends.",
-        "trim(\"  ada \")",
-        "\"ada\"",
+        Doc("Without white space, or these characters, at both ends.", "trim(\"  ada \")", "\"ada\""),
         trim,
     ),
-    entry(
+    Function::new(
         "replace",
         "text, from, to",
-        "Every occurrence of one text replaced by another.",
-        "replace(\"a-b-c\", \"-\", \"+\")",
-        "\"a+b+c\"",
+        Doc(
+            "Every occurrence of one text replaced by another.",
+            "replace(\"a-b-c\", \"-\", \"+\")",
+            "\"a+b+c\"",
+        ),
         replace,
     ),
-    entry(
+    Function::new(
         "split",
         "text, separator, limit?",
-        "The pieces between the separators, at most `limit` of them.",
-        "split(\"a,b,c\", \",\")",
-        "[\"a\",\"b\",\"c\"]",
+        Doc(
+            "The pieces between the separators, at most `limit` of them.",
+            "split(\"a,b,c\", \",\")",
+            "[\"a\",\"b\",\"c\"]",
+        ),
         split,
     ),
-    entry(
+    Function::new(
         "join",
         "items, separator?",
-        "The elements of an array as one text.",
-        "[1, 2, 3] | join(\", \")",
-        "\"1, 2, 3\"",
+        Doc("The elements of an array as one text.", "[1, 2, 3] | join(\", \")", "\"1, 2, 3\""),
         join,
     ),
-    Function {
-        manner: Manner::Total,
-        ..entry(
-            "concat",
-            "values…",
-            "Texts or arrays one behind the other.",
-            "concat(\"a\", 1)",
-            "\"a1\"",
-            concat,
-        )
-    },
-    entry(
+    Function::new(
+        "concat",
+        "values…",
+        Doc("Texts or arrays one behind the other.", "concat(\"a\", 1)", "\"a1\""),
+        concat,
+    )
+    .treating(Manner::Total),
+    Function::new(
         "slice",
         "value, from, to?",
-        "Part of a text or array; `to` is not included, negative positions count from the end.",
-        "slice(\"invoice-17\", -2)",
-        "\"17\"",
+        Doc(
+            "Part of a text or array; `to` is not included, negative positions count from the end.",
+            "slice(\"invoice-17\", -2)",
+            "\"17\"",
+        ),
         slice,
     ),
-    entry(
+    Function::new(
         "len",
         "value",
-        "Characters of a text, elements of an array, members of an object.",
-        "len(\"größe\")",
-        "5",
+        Doc("Characters of a text, elements of an array, members of an object.", "len(\"größe\")", "5"),
         length,
     ),
-    entry(
+    Function::new(
         "starts_with",
         "text, start",
-        "Whether the text starts so.",
-        "starts_with(\"invoice\", \"in\")",
-        "true",
+        Doc("Whether the text starts so.", "starts_with(\"invoice\", \"in\")", "true"),
         |call| Ok(Value::Bool(call.text(0)?.starts_with(&*call.text(1)?))),
     ),
-    entry(
+    Function::new(
         "ends_with",
         "text, end",
-        "Whether the text ends so.",
-        "ends_with(\"a.pdf\", \".pdf\")",
-        "true",
+        Doc("Whether the text ends so.", "ends_with(\"a.pdf\", \".pdf\")", "true"),
         |call| Ok(Value::Bool(call.text(0)?.ends_with(&*call.text(1)?))),
     ),
-    entry(
+    Function::new(
         "truncate",
         "text, length, end?",
-        "At most so many characters; what is cut off is marked by `end`, `…` where not given.",
-        "truncate(\"a long story\", 7)",
-        "\"a long…\"",
+        Doc(
+            "At most so many characters; what is cut off is marked by `end`, `…` where not given.",
+            "truncate(\"a long story\", 7)",
+            "\"a long…\"",
+        ),
         truncate,
     ),
-    entry(
+    Function::new(
         "pad_start",
         "text, length, fill?",
-        "Filled up at the start to so many characters, with spaces where not given.",
-        "pad_start(7, 3, \"0\")",
-        "\"007\"",
+        Doc(
+            "Filled up at the start to so many characters, with spaces where not given.",
+            "pad_start(7, 3, \"0\")",
+            "\"007\"",
+        ),
         |call| pad(call, |fill, text| format!("{fill}{text}")),
     ),
-    entry(
+    Function::new(
         "pad_end",
         "text, length, fill?",
-        "Filled up at the end to so many characters.",
-        "pad_end(\"ab\", 4, \".\")",
-        "\"ab..\"",
+        Doc("Filled up at the end to so many characters.", "pad_end(\"ab\", 4, \".\")", "\"ab..\""),
         |call| pad(call, |fill, text| format!("{text}{fill}")),
     ),
-    entry("repeat", "text, count", "The text so many times.", "repeat(\"ab\", 3)", "\"ababab\"", |call| {
-        let text = call.text(0)?;
-        let count = call.count(1)?;
-        reserve(call, text.len().saturating_mul(count))?;
-        Ok(Value::text(text.repeat(count)))
-    }),
+    Function::new(
+        "repeat",
+        "text, count",
+        Doc("The text so many times.", "repeat(\"ab\", 3)", "\"ababab\""),
+        |call| {
+            let text = call.text(0)?;
+            let count = call.count(1)?;
+            check_output(text.len().saturating_mul(count))?;
+            Ok(Value::text(text.repeat(count)))
+        },
+    ),
 ];
-
-const fn entry(
-    name: &'static str,
-    parameters: &'static str,
-    summary: &'static str,
-    example: &'static str,
-    result: &'static str,
-    body: fn(&Call<'_>) -> Result<Value, TemplateError>,
-) -> Function {
-    Function { name, parameters, summary, example, result, manner: Manner::Ordinary, body }
-}
-
-/// Refuses a text of so many bytes before it is made.
-fn reserve(call: &Call<'_>, bytes: usize) -> Result<(), TemplateError> {
-    check_output(bytes)?;
-    call.meter().made(bytes)
-}
 
 fn capitalized(word: &str) -> String {
     let mut chars = word.chars();
@@ -175,7 +160,7 @@ fn replace(call: &Call<'_>) -> Result<Value, TemplateError> {
         return Err(call.error("`from` is empty; there is nothing to look for"));
     }
     let found = text.matches(&*from).count();
-    reserve(call, (text.len() - found * from.len()).saturating_add(found.saturating_mul(to.len())))?;
+    check_output((text.len() - found * from.len()).saturating_add(found.saturating_mul(to.len())))?;
     Ok(Value::text(text.replace(&*from, &to)))
 }
 
@@ -187,7 +172,8 @@ fn split(call: &Call<'_>) -> Result<Value, TemplateError> {
     let limit = if call.has(2) { call.count(2)?.max(1) } else { usize::MAX };
     let mut pieces = Vec::new();
     for piece in text.splitn(limit, &*separator) {
-        call.meter().made(piece.len() + ELEMENT_BYTES)?;
+        call.meter().steps(1)?;
+        call.meter().made(piece.len() + MEMBER_BYTES)?;
         pieces.push(Value::text(piece));
     }
     Ok(Value::array(pieces))
@@ -196,7 +182,7 @@ fn split(call: &Call<'_>) -> Result<Value, TemplateError> {
 fn join(call: &Call<'_>) -> Result<Value, TemplateError> {
     let separator = call.text_or(1, "")?;
     let mut joined = call.builder();
-    for (number, item) in call.array(0)?.iter().enumerate() {
+    for (number, item) in call.elements(0)?.iter().enumerate() {
         joined.push(if number == 0 { "" } else { &separator })?;
         joined.push_value(item)?;
     }
@@ -222,6 +208,7 @@ pub(super) fn slice(call: &Call<'_>) -> Result<Value, TemplateError> {
         }
         Value::Array(items) => {
             let (from, count) = range(call, items.len())?;
+            call.meter().steps(count)?;
             Ok(Value::array(items[from..from + count].to_vec()))
         }
         Value::Bool(_) | Value::Number(_) | Value::Object(_) | Value::Secret(_) => {
@@ -269,7 +256,7 @@ fn pad(call: &Call<'_>, place: fn(&str, &str) -> String) -> Result<Value, Templa
         return Err(call.error("`fill` is empty"));
     }
     let missing = length.saturating_sub(text.chars().count());
-    reserve(call, missing.saturating_mul(4).saturating_add(text.len()))?;
+    check_output(missing.saturating_mul(4).saturating_add(text.len()))?;
     let fill: String = fill.chars().cycle().take(missing).collect();
     Ok(Value::Text(Arc::from(place(&fill, &text))))
 }

@@ -1,0 +1,215 @@
+//! The sweeper: proves, page by page and for ever, that every execution that is not over has an
+//! owner, a timer or a listed wait (`ARCHITECTURE.md`, rule 4).
+//!
+//! What it finds without one it sets going again and counts. Each count is a fault of ours; the
+//! sweeper is there so that nobody's execution pays for it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use flux_model::execution::WaitOn;
+use flux_model::ids::{ExecutionId, Tenant};
+use flux_model::review::ReviewStatus;
+use flux_model::{ExecutionStatus, Wait};
+use flux_store::StoreError;
+use flux_store::executions::{OpenCursor, OpenExecution};
+
+use crate::children;
+use crate::load::restore_timers;
+use crate::owners::{Message, Released};
+use crate::recover::promote;
+use crate::shared::{Retry, Shared};
+use crate::timers;
+
+/// A timer that is this late was lost on its way.
+const LATE: Duration = Duration::from_secs(30);
+
+/// Something that looks wrong, to be looked at again before it counts.
+struct Suspect {
+    tenant: Tenant,
+    id: ExecutionId,
+    /// How long its journal was.
+    next_seq: u64,
+    what: Missing,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Missing {
+    /// It runs, but nobody owns it.
+    Owner,
+    /// It waits for a time, but has no timer, or one that was lost.
+    Timer,
+    /// It waits for something that is over, and was not told.
+    Event,
+}
+
+/// Sweeps until the engine stops.
+pub(crate) async fn run(shared: Arc<Shared>) {
+    let stop = shared.stop.clone();
+    let sweep = async {
+        // What recovery has not come to yet is not lost.
+        shared.recovered.cancelled().await;
+        let mut after = None;
+        loop {
+            shared.lasting.clock.sleep(shared.lasting.settings.sweep_pause).await;
+            match page(&shared, after).await {
+                Ok(next) => {
+                    if next.is_none() {
+                        shared.lasting.counters.sweeps.add(1);
+                    }
+                    after = next;
+                }
+                Err(error) => tracing::warn!(%error, "the sweeper cannot read; trying again"),
+            }
+        }
+    };
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = sweep => {}
+    }
+}
+
+/// Looks at one page of open executions; gives where the next one begins.
+async fn page(shared: &Arc<Shared>, after: Option<OpenCursor>) -> Result<Option<OpenCursor>, StoreError> {
+    let rows = shared.lasting.settings.sweep_rows.max(1);
+    let open = shared.reader.query(move |store| store.open_executions(after, rows)).await?;
+    let next = open.last().filter(|_| open.len() == rows).map(|last| OpenCursor(last.row.id));
+    let mut suspects = Vec::new();
+    let mut keys = BTreeSet::new();
+    for one in open {
+        if shared.owners.is_owned(one.row.id) || !may_retry(shared, one.row.id) {
+            continue;
+        }
+        if one.row.status == ExecutionStatus::Queued {
+            if let (Some(key), false) = (&one.row.concurrency_key, one.debounced) {
+                keys.insert((one.row.tenant, one.row.flow.clone(), key.clone()));
+            }
+        }
+        if let Some(what) = missing(shared, &one).await? {
+            let (tenant, id, next_seq) = (one.row.tenant, one.row.id, one.row.next_seq);
+            suspects.push(Suspect { tenant, id, next_seq, what });
+        }
+    }
+    for (tenant, flow, key) in keys {
+        // An end gives its slot on by itself, so nothing should be left to promote.
+        match promote(shared, tenant, flow, key).await {
+            Ok(count) => shared.lasting.counters.violations.add(count as u64),
+            Err(error) => tracing::warn!(%error, "the sweeper cannot promote; trying again"),
+        }
+    }
+    if !suspects.is_empty() {
+        // A row may have been read while its owner was about to write it.
+        shared.lasting.clock.sleep(shared.lasting.settings.sweep_pause).await;
+        for suspect in suspects {
+            check(shared, suspect).await?;
+        }
+    }
+    Ok(next)
+}
+
+/// What is parked for good is not looked at again; what may have passed is tried again.
+fn may_retry(shared: &Shared, id: ExecutionId) -> bool {
+    let mut parked = shared.parked.lock();
+    match parked.get(&id).map(|parked| parked.retry) {
+        None => true,
+        Some(Retry::Never) => false,
+        Some(Retry::Later) => {
+            parked.remove(&id);
+            drop(parked);
+            true
+        }
+    }
+}
+
+async fn missing(shared: &Shared, open: &OpenExecution) -> Result<Option<Missing>, StoreError> {
+    let late = open.next_due.is_some_and(|due| due + LATE < shared.now());
+    match open.row.status {
+        ExecutionStatus::Running => Ok(Some(Missing::Owner)),
+        ExecutionStatus::Queued => {
+            Ok((open.debounced && (late || open.timers == 0)).then_some(Missing::Timer))
+        }
+        ExecutionStatus::Waiting if late => Ok(Some(Missing::Timer)),
+        ExecutionStatus::Waiting => {
+            for wait in &open.row.waits {
+                if let Some(missing) = missing_wait(shared, open, wait).await? {
+                    return Ok(Some(missing));
+                }
+            }
+            Ok(None)
+        }
+        // Not open.
+        ExecutionStatus::Succeeded | ExecutionStatus::Failed | ExecutionStatus::Cancelled => Ok(None),
+    }
+}
+
+async fn missing_wait(
+    shared: &Shared,
+    open: &OpenExecution,
+    wait: &Wait,
+) -> Result<Option<Missing>, StoreError> {
+    let tenant = open.row.tenant;
+    match &wait.on {
+        WaitOn::Timer { .. } => Ok((open.timers == 0).then_some(Missing::Timer)),
+        WaitOn::Signal { until, .. } => Ok((until.is_some() && open.timers == 0).then_some(Missing::Timer)),
+        WaitOn::Review { review, until } => {
+            let review = *review;
+            let row = shared.reader.query(move |store| store.review(tenant, review)).await?;
+            let pending = row.is_some_and(|row| row.status == ReviewStatus::Pending);
+            let timer = until.is_none() || open.timers > 0;
+            Ok(match (pending, timer) {
+                (true, true) => None,
+                (true, false) => Some(Missing::Timer),
+                (false, _) => Some(Missing::Event),
+            })
+        }
+        WaitOn::Child { execution } => {
+            let child = *execution;
+            let row = shared.reader.query(move |store| store.execution(tenant, child)).await?;
+            Ok(row.is_none_or(|row| row.status.is_terminal()).then_some(Missing::Event))
+        }
+    }
+}
+
+/// Looks again; what still looks wrong and has not moved is repaired and counted.
+async fn check(shared: &Arc<Shared>, suspect: Suspect) -> Result<(), StoreError> {
+    let Suspect { tenant, id, next_seq, what } = suspect;
+    let row = shared.reader.query(move |store| store.execution(tenant, id)).await?;
+    let still = row.filter(|row| !row.status.is_terminal() && row.next_seq == next_seq);
+    let Some(row) = still.filter(|_| !shared.owners.is_owned(id)) else { return Ok(()) };
+    shared.lasting.counters.violations.add(1);
+    tracing::error!(execution = %id, status = row.status.as_str(), ?what, "found without what keeps it alive");
+    match what {
+        Missing::Owner => shared.deliver(tenant, id, Message::look()),
+        Missing::Timer => {
+            let now = shared.now();
+            let rows = shared.reader.query(move |store| store.timers_of(tenant, id)).await?;
+            let (late, ahead): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.due <= now);
+            if late.is_empty() && ahead.is_empty() {
+                restore(shared, tenant, id).await;
+            }
+            late.into_iter().for_each(|row| timers::fire(shared, row));
+        }
+        Missing::Event => {
+            for wait in row.waits {
+                if let WaitOn::Child { execution } = wait.on
+                    && let Some(event) = children::ended(shared, tenant, &wait.node, execution).await
+                {
+                    shared.deliver(tenant, id, Message::event(event));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Stores the timers that an execution should have, as its owner for that long.
+async fn restore(shared: &Arc<Shared>, tenant: Tenant, id: ExecutionId) {
+    let Some(slot) = shared.owners.reserve(tenant, id) else { return };
+    if let Err(error) = restore_timers(shared, tenant, id).await {
+        tracing::warn!(execution = %id, %error, "its timers cannot be restored now");
+    }
+    if shared.owners.release(&slot) == Released::Not {
+        shared.own(slot);
+    }
+}

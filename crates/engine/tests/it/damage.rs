@@ -1,0 +1,58 @@
+//! Journals that cannot be read are served around.
+
+use flux_engine::EngineError;
+use flux_model::execution::{ExecutionResult, ExecutionStatus};
+use flux_store::{Append, Command, Step, Store};
+
+use crate::world::{Backend, World, on_each, probe, sequence, tenant};
+
+/// Writes what nobody can read at the end of a journal.
+fn damage(world: &World, id: flux_model::ExecutionId) {
+    let step = Step { record: b"{\"v\":1,\"noise".to_vec(), entries: 1, ..Step::default() };
+    let expected_next_seq = world.row(id).next_seq;
+    let append = Append { tenant: tenant(), execution: id, expected_next_seq, step };
+    world.on(world.engine().submit(Command::Append(Box::new(append)))).unwrap();
+}
+
+#[test]
+fn a_damaged_execution_fails_by_name_and_the_rest_goes_on() {
+    on_each(|mut world| {
+        world.publish(&sequence("one", "{}", &[("a", "test.probe", &probe(""))]));
+        world.publish(&sequence("parent", "{}", &[("call", "flow.call", r#""config":{"flow":"one"}"#)]));
+        world.probe.hold("a");
+        let parent = world.admit("parent", "{}");
+        world.reaches(parent, ExecutionStatus::Waiting);
+        let filter = flux_store::ExecutionFilter { parent: Some(parent), ..Default::default() };
+        let page = world.store.executions(tenant(), &filter, flux_store::PageRequest::first(1)).unwrap();
+        let child = page.items[0].id;
+        let healthy = world.admit("one", "{}");
+        damage(&world, child);
+        world.restart();
+        world.probe.release("a");
+        let row = world.reaches(child, ExecutionStatus::Failed);
+        assert_eq!(row.error.unwrap().code.as_str(), "journal_corrupt");
+        world.reaches(healthy, ExecutionStatus::Succeeded);
+        let row = world.reaches(parent, ExecutionStatus::Failed);
+        assert_eq!(row.error.unwrap().code.as_str(), "child_failed");
+        let health = world.engine().health();
+        assert_eq!(health.parked[0].0, child);
+        let refused = world.on(world.engine().journal(tenant(), child)).unwrap_err();
+        assert!(matches!(refused, EngineError::Corrupt { .. }), "{refused}");
+    });
+}
+
+#[test]
+fn a_step_that_is_too_large_is_refused_or_fails_the_execution() {
+    let world = World::new(Backend::Memory);
+    let wide = r#""for_each":"{{ start.items }}","for_each_concurrency":1000,"config":{"expression":"{{ start.text }}"}"#;
+    let wide = ("wide", "data.transform", wide);
+    world.publish(&sequence("first", "{}", &[wide]));
+    world.publish(&sequence("later", "{}", &[("a", "test.probe", &probe("")), wide]));
+    let text = "x".repeat(60_000);
+    let items: Vec<String> = (0..700).map(|n| n.to_string()).collect();
+    let input = format!(r#"{{"text":"{text}","items":[{}]}}"#, items.join(","));
+    let refused = world.try_admit("first", &input).unwrap_err();
+    assert_eq!((refused.code().as_str(), refused.retry_after()), ("execution_limit", None), "{refused}");
+    let ExecutionResult::Failed { error } = world.run("later", &input) else { panic!("it succeeded") };
+    assert!(error.code.as_str() == "execution_limit" && error.message.contains("_MAX"), "{error:?}");
+}

@@ -1,0 +1,19 @@
+//! The engine from outside, on the store in memory and on SQLite, with a clock that tests move.
+
+mod admission;
+mod cancelling;
+mod children;
+mod clock;
+mod damage;
+mod durability;
+mod probe;
+mod reading;
+mod recovery;
+mod reruns;
+mod reviews;
+mod running;
+mod schedules;
+mod stores;
+mod sweeping;
+mod timers;
+mod world;

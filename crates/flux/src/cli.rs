@@ -1,0 +1,94 @@
+//! The command line: which commands there are and which options all of them share.
+//!
+//! What a command does is in its own file under `commands`.
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::client::TargetOptions;
+use crate::commands::{
+    cancel, completions, dev, doctor, executions, flow, init, keys, logs, openapi, rerun, review, run, secrets,
+    serve, signal, trace, version,
+};
+use crate::output::Format;
+
+/// Durable flows from webhook to answer, in one binary.
+#[derive(Debug, Parser)]
+#[command(
+    name = "flux",
+    version,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    after_help = "Start here:\n  flux init hello && cd hello && flux dev\n\nExit codes: 0 success, 1 the thing asked about failed, 2 usage, 3 not found, 4 not allowed, 5 server unreachable."
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Global {
+    /// Print JSON for scripts instead of text for people
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(flatten)]
+    pub(crate) target: TargetOptions,
+}
+
+impl Global {
+    /// In which form results are printed.
+    pub(crate) fn format(&self) -> Format {
+        if self.json { Format::Json } else { Format::Text }
+    }
+}
+
+/// A command.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Init(init::Init),
+    Dev(dev::Dev),
+    Serve(serve::Serve),
+    Run(run::Run),
+    Executions(executions::Executions),
+    Trace(trace::Trace),
+    Logs(logs::Logs),
+    Cancel(cancel::Cancel),
+    Signal(signal::Signal),
+    Rerun(rerun::Rerun),
+    Flow(flow::Flow),
+    Review(review::Review),
+    Secrets(secrets::Secrets),
+    Keys(keys::Keys),
+    Doctor(doctor::Doctor),
+    Openapi(openapi::Openapi),
+    Version(version::Version),
+    Completions(completions::Completions),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_contradicts_itself_nowhere() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_an_example() {
+        fn check(command: &clap::Command) {
+            let name = command.get_name();
+            let subcommands: Vec<&clap::Command> = command.get_subcommands().collect();
+            if subcommands.is_empty() {
+                let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+                assert!(help.contains("Example"), "`{name} --help` has no example");
+            }
+            subcommands.into_iter().for_each(check);
+        }
+        check(&Cli::command());
+    }
+}

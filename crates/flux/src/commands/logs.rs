@@ -1,0 +1,200 @@
+//! `flux logs`: what nodes wrote and what went wrong, of one execution or of all as they go.
+
+use std::time::Duration;
+
+use clap::Args;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Ended, Remote};
+use crate::client::answers::{Execution, LogLine, Page, When};
+use crate::client::{Query, encode, parse};
+use crate::error::{CommandError, Exit};
+use crate::output::style::{self, paint};
+use crate::output::table::one_line;
+use crate::output::{Format, Out};
+
+/// Pause between two looks at the log of an execution that goes on.
+const PAUSE: Duration = Duration::from_millis(300);
+/// Lines that are asked for at once.
+const PAGE: u16 = 200;
+/// Pause before a broken stream is followed again.
+const RECONNECT: Duration = Duration::from_secs(1);
+
+/// Show the log of an execution, or follow what all executions do
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  flux logs --execution exec_01k2m3n4p5q6r7s8t9v0w1x2y3\n  flux logs -f\n  flux logs -f --json | jq -c 'select(.status == \"failed\")'"
+)]
+pub(crate) struct Logs {
+    /// The execution; without it, the latest ones
+    #[arg(long, short, value_name = "ID")]
+    execution: Option<String>,
+    /// Go on as more comes
+    #[arg(long, short)]
+    follow: bool,
+    /// How many of the latest executions, without --execution
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=200))]
+    limit: u16,
+}
+
+impl Logs {
+    pub(crate) async fn run(self, remote: &mut Remote) -> Ended {
+        match (&self.execution, self.follow) {
+            (Some(id), true) => follow_one(remote, id).await,
+            (Some(id), false) => show_one(remote, id).await,
+            (None, true) => follow_all(remote).await,
+            (None, false) => show_latest(remote, self.limit).await,
+        }
+    }
+}
+
+/// A line of log as `--json` prints it: the server's, with the execution it is of.
+fn with_execution(mut line: Value, id: &str) -> Value {
+    if let Value::Object(members) = &mut line {
+        members.insert("execution".to_owned(), id.into());
+    }
+    line
+}
+
+/// All lines from the journal entry `from` on.
+async fn lines_of(remote: &Remote, id: &str, from: u64) -> Result<Vec<Value>, CommandError> {
+    let path = format!("/executions/{}/logs", encode(id));
+    let mut lines = Vec::new();
+    let mut cursor = Some(from.to_string());
+    while cursor.is_some() {
+        let query = Query::default().with("limit", Some(PAGE)).with("cursor", cursor);
+        let page: Page<Value> = remote.client.get_as(&query.on(&path)).await?;
+        lines.extend(page.items);
+        cursor = page.next_cursor;
+    }
+    Ok(lines)
+}
+
+async fn show_one(remote: &mut Remote, id: &str) -> Ended {
+    for line in lines_of(remote, id, 0).await? {
+        show_line(&mut remote.out, id, line)?;
+    }
+    Ok(Exit::Success)
+}
+
+async fn show_latest(remote: &mut Remote, limit: u16) -> Ended {
+    let query = Query::default().with("limit", Some(limit));
+    let page: Page<Execution> = remote.client.get_as(&query.on("/executions")).await?;
+    for execution in page.items.iter().rev() {
+        for line in lines_of(remote, &execution.id, 0).await? {
+            show_line(&mut remote.out, &execution.id, line)?;
+        }
+    }
+    Ok(Exit::Success)
+}
+
+/// Shows each line once, until the execution is over.
+async fn follow_one(remote: &mut Remote, id: &str) -> Ended {
+    let mut next = 0;
+    loop {
+        // Asked before the lines are: what it writes last is not missed.
+        let execution: Execution = remote.client.get_as(&format!("/executions/{}", encode(id))).await?;
+        for line in lines_of(remote, id, next).await? {
+            next = line["seq"].as_u64().map_or(next, |seq| seq + 1);
+            show_line(&mut remote.out, id, line)?;
+        }
+        if execution.status.is_terminal() {
+            return Ok(Exit::Success);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+fn show_line(out: &mut Out, id: &str, line: Value) -> Result<(), CommandError> {
+    if out.format() == Format::Json {
+        out.line(with_execution(line, id).to_string());
+        return Ok(());
+    }
+    let line: LogLine = parse(line)?;
+    let level = paint(level_style(&line.level), format!("{:<5}", line.level));
+    let node = line.node.map_or_else(String::new, |node| format!("{node}: "));
+    let at = paint(style::DIM, line.at.0);
+    out.line(format!("{at} {level} {} {node}{}", paint(style::DIM, id), one_line(&line.message)));
+    Ok(())
+}
+
+fn level_style(level: &str) -> anstyle::Style {
+    match level {
+        "error" => style::ERROR,
+        "warn" => style::WARNING,
+        "debug" => style::DIM,
+        _ => anstyle::Style::new(),
+    }
+}
+
+/// Shows every change until the user ends it. A server that restarts is followed again.
+async fn follow_all(remote: &mut Remote) -> Ended {
+    let mut events = remote.client.events("/events").await?;
+    remote.out.note("following; Ctrl-C ends it");
+    loop {
+        match events.next().await {
+            Ok(Some(event)) => show_event(&mut remote.out, &event.name, &event.data),
+            Ok(None) | Err(_) => {
+                remote.out.note("the server ended the stream; trying again");
+                events = loop {
+                    tokio::time::sleep(RECONNECT).await;
+                    match remote.client.events("/events").await {
+                        Ok(events) => break events,
+                        Err(CommandError::Unreachable { .. }) => {}
+                        Err(error) => return Err(error),
+                    }
+                };
+            }
+        }
+    }
+}
+
+/// What an event says, whichever kind it is.
+#[derive(Deserialize)]
+struct Change {
+    #[serde(default)]
+    at: Option<When>,
+    #[serde(default)]
+    execution: String,
+    #[serde(default)]
+    flow: String,
+    #[serde(default)]
+    node: Option<String>,
+    #[serde(default)]
+    review: Option<String>,
+    /// Of an execution or a review.
+    #[serde(default)]
+    status: Option<String>,
+    /// Of a node.
+    #[serde(default)]
+    state: Option<String>,
+    #[serde(default)]
+    message: Option<String>,
+}
+
+fn show_event(out: &mut Out, name: &str, data: &str) {
+    let Ok(value) = serde_json::from_str::<Value>(data) else { return };
+    if out.format() == Format::Json {
+        out.line(value.to_string());
+        return;
+    }
+    let Ok(change) = serde_json::from_value::<Change>(value) else { return };
+    let subject = match (&change.node, &change.review) {
+        (Some(node), _) => node.clone(),
+        (None, Some(review)) => review.clone(),
+        (None, None) => String::new(),
+    };
+    let status = change.status.or(change.state).unwrap_or_else(|| name.to_owned());
+    let colour = match status.as_str() {
+        "failed" => style::ERROR,
+        "succeeded" | "approved" => style::GOOD,
+        "waiting" | "retrying" | "pending" => style::WARNING,
+        _ => style::DIM,
+    };
+    let at = change.at.map_or_else(String::new, |at| at.0.to_string());
+    let (at, id) = (paint(style::DIM, at), paint(style::DIM, change.execution));
+    let tail = change.message.map_or_else(String::new, |text| format!(" {}", one_line(&text)));
+    let separator = if subject.is_empty() { "" } else { " " };
+    out.line(format!("{at} {id} {}{separator}{subject} {}{tail}", change.flow, paint(colour, status)));
+}

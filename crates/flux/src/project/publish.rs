@@ -1,0 +1,226 @@
+//! Publishing a project's flows through the console API, and noticing what changed.
+//!
+//! `flux dev` and `flux flow publish` publish as any other client does, so there is one way in.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use flux_model::{Diagnostic, Flow};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{FlowFile, Project, read_flows};
+use crate::client::{Client, Query, encode, parse};
+use crate::error::CommandError;
+
+/// Flows of one page of the list.
+const PAGE: usize = 200;
+
+/// A version that was published.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Published {
+    /// Its number within the flow.
+    pub(crate) version: u64,
+    /// What its author should know.
+    #[serde(default)]
+    pub(crate) diagnostics: Vec<Diagnostic>,
+}
+
+/// A flow as the list shows it.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct ListedFlow {
+    /// Its name.
+    pub(crate) name: String,
+    /// `draft`, `active` or `inactive`.
+    pub(crate) state: String,
+    /// The hash of the active version.
+    pub(crate) active_hash: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Saved {
+    revision: u64,
+}
+
+#[derive(Deserialize)]
+struct Page {
+    items: Vec<ListedFlow>,
+    next_cursor: Option<String>,
+}
+
+/// Saves a flow as draft and publishes it.
+pub(crate) async fn publish(client: &Client, flow: &Flow) -> Result<Published, CommandError> {
+    let definition = serde_json::to_value(flow).unwrap_or(Value::Null);
+    let saved: Saved = parse(client.post("/flows", &definition).await?)?;
+    let path = format!("/flows/{}/publish", encode(&flow.name));
+    parse(client.post(&path, &json!({"expected_revision": saved.revision})).await?)
+}
+
+/// Switches a flow off.
+async fn switch_off(client: &Client, name: &str) -> Result<(), CommandError> {
+    let path = format!("/flows/{}/state", encode(name));
+    client.put(&path, &json!({"state": "inactive"})).await.map(drop)
+}
+
+/// Every flow of the project.
+pub(crate) async fn list(client: &Client) -> Result<Vec<ListedFlow>, CommandError> {
+    let mut flows = Vec::new();
+    let mut cursor = None;
+    loop {
+        let query = Query::default().with("limit", Some(PAGE)).with("cursor", cursor);
+        let page: Page = client.get_as(&query.on("/flows")).await?;
+        flows.extend(page.items);
+        cursor = page.next_cursor;
+        if cursor.is_none() {
+            return Ok(flows);
+        }
+    }
+}
+
+/// What became of a flow file, or of a flow whose file is gone.
+#[derive(Debug)]
+pub(crate) struct Change {
+    /// The file, for people; the flow's name where there is no file any more.
+    pub(crate) file: String,
+    /// What became of it.
+    pub(crate) outcome: ChangeOutcome,
+}
+
+/// What became of a flow file.
+#[derive(Debug)]
+pub(crate) enum ChangeOutcome {
+    /// The version is active.
+    Active {
+        /// The flow.
+        flow: Box<Flow>,
+        /// The version, where it is a new one.
+        version: Option<u64>,
+        /// What its author should know.
+        warnings: Vec<Diagnostic>,
+    },
+    /// It is not a flow that can run; an earlier version stays active if there is one.
+    Refused(Vec<Diagnostic>),
+    /// Its file is gone: it is switched off.
+    SwitchedOff,
+    /// The server could not be asked.
+    Failed(CommandError),
+}
+
+/// Keeps the published flows as the files are.
+pub(crate) struct Publisher {
+    project: Project,
+    client: Client,
+    /// What the files looked like when they were last read.
+    seen: Seen,
+    /// The content of each flow that was handled, by name.
+    handled: BTreeMap<String, String>,
+}
+
+type Seen = BTreeMap<PathBuf, (Option<SystemTime>, u64)>;
+
+impl Publisher {
+    /// Publishes for `project`; `earlier` names the flows that a former run published.
+    pub(crate) fn new(project: Project, client: Client, earlier: Vec<String>) -> Self {
+        let handled = earlier.into_iter().map(|name| (name, String::new())).collect();
+        Self { project, client, seen: Seen::new(), handled }
+    }
+
+    /// The names of the flows it keeps.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.handled.keys().cloned().collect()
+    }
+
+    /// Publishes every file, skipping what the server has already.
+    pub(crate) async fn first(&mut self) -> Result<Vec<Change>, CommandError> {
+        let listed = list(&self.client).await?;
+        let active = listed.into_iter().filter(|flow| flow.state == "active");
+        let active: BTreeMap<String, String> =
+            active.filter_map(|flow| Some((flow.name, flow.active_hash?))).collect();
+        self.handled.retain(|name, _| active.contains_key(name));
+        self.seen = self.look()?;
+        Ok(self.sync(&active).await)
+    }
+
+    /// What changed since the last time; nothing if the files look as they did.
+    pub(crate) async fn next(&mut self) -> Result<Vec<Change>, CommandError> {
+        let seen = self.look()?;
+        if seen == self.seen {
+            return Ok(Vec::new());
+        }
+        self.seen = seen;
+        Ok(self.sync(&BTreeMap::new()).await)
+    }
+
+    async fn sync(&mut self, active: &BTreeMap<String, String>) -> Vec<Change> {
+        let paths: Vec<PathBuf> = self.seen.keys().cloned().collect();
+        let files = read_flows(&self.project.root, &paths);
+        let names: Vec<String> = files.iter().filter_map(|file| Some(file.flow.as_ref().ok()?.name.clone())).collect();
+        let broken = files.iter().any(|file| file.flow.is_err());
+        let mut changes = Vec::new();
+        for FlowFile { shown, flow } in files {
+            let outcome = match flow {
+                Err(findings) => Some(ChangeOutcome::Refused(findings)),
+                Ok(flow) => self.handle(flow, active).await,
+            };
+            changes.extend(outcome.map(|outcome| Change { file: shown, outcome }));
+        }
+        // A file that cannot be read may be the one of a flow that seems to be gone.
+        if !broken {
+            changes.extend(self.switch_off_missing(&names).await);
+        }
+        changes
+    }
+
+    /// Publishes the flow unless it was handled as it is.
+    async fn handle(&mut self, flow: Flow, active: &BTreeMap<String, String>) -> Option<ChangeOutcome> {
+        let hash = flow.content_hash();
+        if self.handled.get(&flow.name) == Some(&hash) {
+            return None;
+        }
+        let name = flow.name.clone();
+        if active.get(&name) == Some(&hash) {
+            self.handled.insert(name, hash);
+            return Some(ChangeOutcome::Active { flow: Box::new(flow), version: None, warnings: Vec::new() });
+        }
+        match publish(&self.client, &flow).await {
+            Ok(published) => {
+                self.handled.insert(name, hash);
+                let (version, warnings) = (Some(published.version), published.diagnostics);
+                Some(ChangeOutcome::Active { flow: Box::new(flow), version, warnings })
+            }
+            Err(CommandError::Server(problem)) if !problem.diagnostics.is_empty() => {
+                self.handled.insert(name, hash);
+                Some(ChangeOutcome::Refused(problem.diagnostics))
+            }
+            Err(error) => Some(ChangeOutcome::Failed(error)),
+        }
+    }
+
+    async fn switch_off_missing(&mut self, names: &[String]) -> Vec<Change> {
+        let missing: Vec<String> = self.handled.keys().filter(|name| !names.contains(name)).cloned().collect();
+        let mut changes = Vec::new();
+        for name in missing {
+            let outcome = match switch_off(&self.client, &name).await {
+                Ok(()) => ChangeOutcome::SwitchedOff,
+                // It was never published, or somebody deleted it: there is nothing to switch off.
+                Err(CommandError::Server(problem)) if problem.status == 404 => ChangeOutcome::SwitchedOff,
+                Err(error) => ChangeOutcome::Failed(error),
+            };
+            self.handled.remove(&name);
+            changes.push(Change { file: name, outcome });
+        }
+        changes
+    }
+
+    fn look(&self) -> anyhow::Result<Seen> {
+        let paths = self.project.flow_files()?;
+        Ok(paths
+            .into_iter()
+            .filter_map(|path| {
+                let metadata = std::fs::metadata(&path).ok()?;
+                Some((path, (metadata.modified().ok(), metadata.len())))
+            })
+            .collect())
+    }
+}

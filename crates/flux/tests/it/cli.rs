@@ -1,0 +1,148 @@
+//! Commands against a running server: keys, secrets, flows, signals, exit codes.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Project, Receiver, eventually};
+
+#[test]
+fn nothing_of_that_name_ends_with_3() {
+    let project = Project::of_template("hello");
+    let _server = project.dev();
+    let id = "exec_01k2m3n4p5q6r7s8t9v0w1x2y3";
+    for arguments in [
+        &["executions", id][..],
+        &["trace", id],
+        &["trace", "req_unknown"],
+        &["logs", "--execution", id],
+        &["cancel", id],
+        &["signal", id, "paid"],
+        &["rerun", id],
+        &["run", "nothing"],
+        &["flow", "export", "nothing"],
+        &["flow", "diff", "nothing"],
+        &["review", "show", "rev_01k2m3n4p5q6r7s8t9v0w1x2y3"],
+        &["review", "approve", "rev_01k2m3n4p5q6r7s8t9v0w1x2y3"],
+        &["secrets", "delete", "nothing"],
+        &["keys", "revoke", "key_01k2m3n4p5q6r7s8t9v0w1x2y3"],
+    ] {
+        let ran = project.run(arguments).exits(3);
+        assert!(ran.err().starts_with("error["), "{}", ran.err());
+    }
+}
+
+#[test]
+fn keys_allow_what_they_say_until_they_are_revoked() {
+    let project = Project::of_template("hello");
+    let _server = project.dev();
+    let arguments = ["keys", "create", "ci", "--scope", "executions:read", "--expires", "1d"];
+    let made = project.json(&arguments).succeeded().value();
+    let (key, id) = (made["key"].as_str().unwrap(), made["id"].as_str().unwrap());
+    project.run(&["executions", "--key", key]).succeeded();
+    let refused = project.run(&["flow", "list", "--key", key]).exits(4);
+    assert!(refused.err().contains("flows:read"), "{}", refused.err());
+    assert!(project.run(&["keys", "list"]).succeeded().out().contains("expires in"));
+    project.run(&["keys", "revoke", id]).succeeded();
+    project.run(&["executions", "--key", key]).exits(4);
+    project.run(&["keys", "create", "x", "--scope", "everything"]).exits(2);
+}
+
+#[test]
+fn secrets_reach_the_wire_and_nothing_else() {
+    let receiver = Receiver::start();
+    let flow = json!({
+        "name": "tell",
+        "nodes": [
+            {"key": "start", "type": "trigger.manual"},
+            {"key": "tell", "type": "http.request", "config": {
+                "method": "POST", "url": format!("http://{}/tell", receiver.address),
+                "headers": {"x-token": "{{ secrets.token }}"}, "body": {"json": {"a": 1}}}}
+        ],
+        "edges": [{"from": "start", "to": "tell"}]
+    });
+    let project = Project::with(&[("flows/tell.json", &flow.to_string())]);
+    let server = project.dev();
+    project.run(&["secrets", "set", "token", "s3cr3t-value"]).succeeded();
+    let ran = project.json(&["run", "tell", "--wait"]).succeeded().value();
+    assert_eq!(receiver.received()[0].headers["x-token"], "s3cr3t-value");
+    let id = ran["id"].as_str().unwrap();
+    let journal = server.api("GET", &format!("/executions/{id}/journal"), None);
+    assert!(!String::from_utf8_lossy(&journal.body).contains("s3cr3t"), "the journal is masked");
+    assert_eq!(project.json(&["secrets", "list"]).succeeded().value()["items"][0]["name"], "token");
+    assert!(server.stop().success());
+
+    // Sealed at rest, and opened again with the same server key.
+    let server = project.dev();
+    project.run(&["run", "tell", "--wait"]).succeeded();
+    assert_eq!(receiver.received().len(), 2);
+    project.run(&["secrets", "set", "token", "another"]).succeeded();
+    project.run(&["run", "tell", "--wait"]).succeeded();
+    assert_eq!(receiver.received()[2].headers["x-token"], "another");
+    project.run(&["secrets", "delete", "token"]).succeeded();
+    let failed = project.json(&["run", "tell", "--wait"]).exits(1).value();
+    assert_eq!(failed["error"]["code"], "secret_missing", "{failed}");
+    assert!(server.stop().success());
+    let database = std::fs::read(project.path().join(".flux/flux.db")).unwrap();
+    assert!(!contains(&database, b"s3cr3t-value"));
+}
+
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}
+
+#[test]
+fn flows_are_published_compared_and_exported() {
+    let project = Project::of_template("hello");
+    let _server = project.dev();
+    let path = project.path().join("flows/hello.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let published = project.json(&["flow", "publish"]).succeeded().value();
+    assert_eq!(published["items"][0]["published"], true, "{published}");
+    let exported = project.run(&["flow", "export", "hello"]).succeeded().value();
+    let written: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(exported["nodes"], written["nodes"]);
+    project.run(&["flow", "diff", "hello"]).succeeded();
+    project.write("flows/hello.json", &text.replace("Hello, ", "Good day, "));
+    eventually("version 2", || project.run(&["flow", "diff", "hello", "--from", "1", "--to", "2"]).output.status.code().filter(|code| *code == 1));
+    let said = project.run(&["flow", "diff", "hello", "--from", "1", "--to", "2"]).exits(1).out();
+    assert!(said.contains("~ node greeting") && said.contains("- \"Hello,"), "{said}");
+    let broken = project.write("broken.json", r#"{"name": "b", "nodes": [{"key": "a", "type": "trigger.manul"}]}"#);
+    let refused = project.run(&["flow", "publish", broken.to_str().unwrap()]).exits(1);
+    assert!(refused.out().contains("trigger.manual"), "{}", refused.out());
+}
+
+#[test]
+fn a_signal_is_waited_for_and_delivered_once() {
+    let flow = json!({
+        "name": "waits",
+        "nodes": [
+            {"key": "start", "type": "trigger.manual"},
+            {"key": "pause", "type": "logic.delay", "config": {"ms": 3_600_000}}
+        ],
+        "edges": [{"from": "start", "to": "pause"}]
+    });
+    let project = Project::with(&[("flows/waits.json", &flow.to_string())]);
+    let _server = project.dev();
+    let id = project.run(&["run", "waits"]).succeeded().out().trim().to_owned();
+    eventually("the wait", || {
+        let shown = project.json(&["executions", &id]).succeeded().value();
+        (shown["status"] == "waiting" && shown["waits"][0]["on"] == "timer").then_some(())
+    });
+    let first = project.json(&["signal", &id, "paid", "--payload", "7", "--id", "p-1"]).succeeded().value();
+    let second = project.json(&["signal", &id, "paid", "--payload", "7", "--id", "p-1"]).succeeded().value();
+    assert_eq!((&first["duplicate"], &second["duplicate"]), (&json!(false), &json!(true)));
+    project.run(&["cancel", &id, "--reason", "enough"]).succeeded();
+    let end = eventually("the end", || {
+        let shown = project.json(&["executions", &id]).succeeded().value();
+        (shown["status"] == "cancelled").then_some(shown)
+    });
+    assert_eq!(end["error"]["message"], "enough", "{end}");
+    assert!(project.run(&["executions"]).succeeded().out().contains("cancelled"));
+}
+
+#[test]
+fn an_idempotency_key_gives_the_same_execution() {
+    let project = Project::of_template("hello");
+    let _server = project.dev();
+    let start = || project.run(&["run", "hello", "--idempotency-key", "k"]).succeeded().out();
+    assert_eq!(start(), start());
+}

@@ -1,0 +1,212 @@
+//! `POST /flows/{name}/executions`: starts an execution, and waits for its end if asked to.
+
+use std::time::Duration;
+
+use axum::Extension;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use flux_engine::{Admission, Admitted, AdmittedAs, Answer, EngineError, FlowRef, TriggerKind, Until, Waiting};
+use flux_model::execution::ExecutionResult;
+use flux_model::{ErrorCode, ExecutionId, ExecutionStatus, Value};
+use http::{StatusCode, header};
+use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::ToSchema;
+
+use super::view::ErrorView;
+use crate::access::caller::Caller;
+use crate::app::Shared;
+use crate::body::Json;
+use crate::console::API;
+use crate::problem::{Problem, answered_by_problem};
+use crate::query::Named;
+use crate::request_id::RequestId;
+use crate::schema;
+
+/// The longest that a caller may wait for the end, in milliseconds.
+const WAIT_MS_MAX: u64 = 300_000;
+
+/// What to start.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StartRequest {
+    /// The input: what the trigger puts out. `null` where absent.
+    #[serde(default)]
+    #[schema(value_type = schema::Value)]
+    input: Value,
+    /// A second start of the flow with the same key is answered with the execution of the first.
+    #[serde(default)]
+    idempotency_key: Option<String>,
+    /// How long to wait for the end, in milliseconds, at most 300000. Absent: not at all.
+    #[serde(default, deserialize_with = "read_wait")]
+    #[schema(value_type = Option<u64>, maximum = 300_000)]
+    wait_ms: Option<Duration>,
+    /// The hash of the version to run; the active one where absent.
+    #[serde(default)]
+    version: Option<String>,
+}
+
+fn read_wait<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    let wait_ms = Option::<u64>::deserialize(deserializer)?;
+    if let Some(over) = wait_ms.filter(|wait_ms| *wait_ms > WAIT_MS_MAX) {
+        let message = format!("{over} ms is more than {WAIT_MS_MAX} ms (WAIT_MS_MAX)");
+        return Err(serde::de::Error::custom(message));
+    }
+    Ok(wait_ms.map(Duration::from_millis))
+}
+
+/// An execution that was accepted; with its result, if it was waited for and has ended.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct StartedExecution {
+    /// Its id.
+    #[schema(value_type = schema::ExecutionId)]
+    id: ExecutionId,
+    /// Always `flow`.
+    kind: &'static str,
+    /// Where it stands; absent where nobody waited to see.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<schema::ExecutionStatus>)]
+    status: Option<ExecutionStatus>,
+    /// Whether an earlier execution with the same idempotency key answers.
+    duplicate: bool,
+    /// The output, if it succeeded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<schema::Value>)]
+    output: Option<Value>,
+    /// Why it did not end well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<ErrorView>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartExecutionError {
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+impl From<StartExecutionError> for Problem {
+    fn from(error: StartExecutionError) -> Self {
+        let StartExecutionError::Engine(error) = error;
+        error.into()
+    }
+}
+
+answered_by_problem!(StartExecutionError);
+
+/// Starts an execution of a flow. With `wait_ms`, waits for its end.
+#[utoipa::path(post, path = "/flows/{name}/executions", tag = "executions",
+    params(("name" = String, Path, description = "The flow's name")),
+    request_body = StartRequest,
+    responses((status = 200, body = StartedExecution, description = "It has ended"),
+              (status = 202, body = StartedExecution, description = "It is accepted and durable")))]
+pub(crate) async fn start_execution(
+    caller: Caller,
+    State(app): State<Shared>,
+    Extension(request_id): Extension<RequestId>,
+    Named(name): Named<String>,
+    Json(request): Json<StartRequest>,
+) -> Result<Response, StartExecutionError> {
+    let wait = request.wait_ms;
+    let admission = admission(&caller, &request_id, name, request);
+    let Some(timeout) = wait else {
+        let admitted = app.engine.admit(admission).await.map_err(EngineError::from)?;
+        return Ok(answer(admitted, None));
+    };
+    let waiting = Waiting { until: Until::End, timeout };
+    let (admitted, ended) = app.engine.run(admission, waiting).await?;
+    Ok(answer(admitted, Some(ended)))
+}
+
+fn admission(caller: &Caller, request_id: &RequestId, name: String, request: StartRequest) -> Admission {
+    let mut admission = Admission::new(caller.tenant, "", TriggerKind::Api, request.input);
+    admission.flow = match request.version {
+        Some(hash) => FlowRef::Version { name, hash },
+        None => FlowRef::Active(name),
+    };
+    admission.idempotency_key = request.idempotency_key;
+    admission.request_id = request_id.as_str().to_owned();
+    admission
+}
+
+fn answer(admitted: Admitted, ended: Option<Answer>) -> Response {
+    let (status, output, error) = match ended {
+        None | Some(Answer::Responded(_)) => (None, None, None),
+        Some(Answer::Pending(status)) => (Some(status), None, None),
+        Some(Answer::Ended(result)) => {
+            let status = Some(result.status());
+            match result {
+                ExecutionResult::Succeeded { output } => (status, Some(output), None),
+                ExecutionResult::Failed { error } => (status, None, Some(ErrorView::from(error))),
+                ExecutionResult::Cancelled { reason } => (status, None, Some(cancelled(reason))),
+            }
+        }
+    };
+    let over = status.is_some_and(ExecutionStatus::is_terminal);
+    let code = if over { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let duplicate = admitted.outcome == AdmittedAs::Duplicate;
+    let body = StartedExecution { id: admitted.id, kind: "flow", status, duplicate, output, error };
+    let location = format!("{API}/executions/{}", admitted.id);
+    (code, [(header::LOCATION, location)], Json(body)).into_response()
+}
+
+fn cancelled(reason: String) -> ErrorView {
+    flux_store::executions::ErrorSummary { code: ErrorCode::Cancelled, message: reason, node: None }.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::testing::{World, flow};
+
+    #[tokio::test]
+    async fn without_waiting_the_answer_is_the_id() {
+        let world = World::start().await;
+        world.publish(flow("a")).await;
+        let started = world.console("POST /flows/a/executions").json(json!({"input": {"n": 1}})).send().await;
+        let started = started.is(202);
+        let id = started.at("/id").as_str().unwrap().to_owned();
+        assert_eq!(started.header("location"), format!("/api/v1/executions/{id}"));
+        world.console("POST /flows/a/executions").send().await.is(202);
+    }
+
+    #[tokio::test]
+    async fn with_waiting_the_answer_is_the_result() {
+        let world = World::start().await;
+        world.publish(flow("a")).await;
+        let request = json!({"input": {"n": 1}, "wait_ms": 5_000});
+        let ended = world.console("POST /flows/a/executions").json(request).send().await.is(200);
+        assert_eq!((ended.at("/status"), ended.at("/output/n")), ("succeeded".into(), 1.into()));
+        world.publish(crate::testing::failing_flow("b")).await;
+        let request = json!({"wait_ms": 5_000});
+        let failed = world.console("POST /flows/b/executions").json(request).send().await.is(200);
+        assert_eq!((failed.at("/status"), failed.at("/error/node")), ("failed".into(), "next".into()));
+    }
+
+    #[tokio::test]
+    async fn an_idempotency_key_starts_once() {
+        let world = World::start().await;
+        world.publish(flow("a")).await;
+        let request = json!({"idempotency_key": "k", "wait_ms": 5_000});
+        let first = world.console("POST /flows/a/executions").json(request.clone()).send().await.is(200);
+        let second = world.console("POST /flows/a/executions").json(request).send().await.is(200);
+        assert_eq!(first.at("/id"), second.at("/id"));
+        assert_eq!((first.at("/duplicate"), second.at("/duplicate")), (false.into(), true.into()));
+    }
+
+    #[tokio::test]
+    async fn bad_requests_are_explained() {
+        let world = World::start().await;
+        world.publish(flow("a")).await;
+        let check = async |body: serde_json::Value, says: &str| {
+            world.console("POST /flows/a/executions").json(body).send().await.is(400).says(says);
+        };
+        check(json!({"wait_ms": 300_001}), "300001 ms is more than 300000 ms (WAIT_MS_MAX)").await;
+        check(json!({"inputs": 1}), "write `input`").await;
+        check(json!([]), "").await;
+        world.console("POST /flows/b/executions").send().await.is(404).has_code("flow_not_found");
+        let bomb = "[".repeat(1_000_000);
+        world.console("POST /flows/a/executions").body(&bomb).send().await.is(400);
+        let typed = world.console("POST /flows/a/executions").body("a=1").header("content-type", "text/plain");
+        typed.send().await.is(415).has_code("media_type_unsupported");
+    }
+}

@@ -1,0 +1,32 @@
+//! The console API, `/api/v1`: one file per endpoint, one table of routes.
+
+pub(crate) mod events;
+pub(crate) mod executions;
+pub(crate) mod flows;
+pub(crate) mod keys;
+pub(crate) mod listing;
+mod node_types;
+mod openapi;
+pub(crate) mod reviews;
+mod routes;
+pub(crate) mod secrets;
+mod status;
+mod template_preview;
+mod traces;
+
+use std::sync::Arc;
+
+use axum::Router;
+
+pub use self::openapi::openapi;
+use crate::app::App;
+use crate::envelope::Listener;
+use crate::route::mount;
+
+/// Where the API begins.
+pub(crate) const API: &str = "/api/v1";
+
+/// The router of the console.
+pub fn console_router(app: Arc<App>) -> Router {
+    mount(app, Listener::Console, API, routes::routes())
+}

@@ -1,0 +1,29 @@
+//! The public listener: webhooks, forms and the two probes.
+//!
+//! A caller here is nobody in particular: what it may start is what the published flows say. This
+//! module reads and answers; it starts nothing but executions.
+
+pub(crate) mod answer;
+pub mod client;
+pub(crate) mod deployed;
+pub(crate) mod form_page;
+pub(crate) mod form_submission;
+pub(crate) mod health;
+pub(crate) mod hook;
+pub mod project;
+pub(crate) mod ready;
+mod routes;
+mod signature;
+
+use std::sync::Arc;
+
+use axum::Router;
+
+use crate::app::App;
+use crate::envelope::Listener;
+use crate::route::mount;
+
+/// The router of the gateway.
+pub fn gateway_router(app: Arc<App>) -> Router {
+    mount(app, Listener::Gateway, "", routes::routes())
+}

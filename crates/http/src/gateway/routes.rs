@@ -1,0 +1,58 @@
+//! The routes of the gateway. All are open: a webhook proves itself by its signature, a form is
+//! public, and the probes say one word.
+
+use http::Method;
+
+use super::{form_page, form_submission, health, hook, ready};
+use crate::route::Access::Open;
+use crate::route::Endpoint;
+
+pub(super) fn routes() -> Vec<Endpoint> {
+    vec![
+        Endpoint::new(Method::GET, "/health", Open, health::get_health),
+        Endpoint::new(Method::GET, "/ready", Open, ready::get_ready),
+        Endpoint::any("/hooks/{*path}", Open, hook::receive_hook),
+        Endpoint::any("/p/{project}/hooks/{*path}", Open, hook::receive_hook),
+        Endpoint::new(Method::GET, "/forms/{*path}", Open, form_page::show_form),
+        Endpoint::new(Method::GET, "/p/{project}/forms/{*path}", Open, form_page::show_form),
+        Endpoint::new(Method::POST, "/forms/{*path}", Open, form_submission::submit_form),
+        Endpoint::new(Method::POST, "/p/{project}/forms/{*path}", Open, form_submission::submit_form),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::World;
+
+    /// Everything that answers without being asked who calls. A new line here is a decision.
+    const OPEN: [&str; 8] = [
+        "GET /health",
+        "GET /ready",
+        "ANY /hooks/{*path}",
+        "ANY /p/{project}/hooks/{*path}",
+        "GET /forms/{*path}",
+        "GET /p/{project}/forms/{*path}",
+        "POST /forms/{*path}",
+        "POST /p/{project}/forms/{*path}",
+    ];
+
+    #[test]
+    fn the_open_routes_are_these() {
+        let found: Vec<String> = routes().iter().filter(|one| one.access == Open).map(Endpoint::line).collect();
+        assert_eq!(found, OPEN);
+    }
+
+    #[tokio::test]
+    async fn a_key_of_ours_that_is_not_valid_is_refused_and_others_are_left_alone() {
+        let world = World::start().await;
+        world.publish(crate::testing::hook_flow("a", serde_json::json!({"path": "x"}))).await;
+        let good = world.key("gone", &[]).await;
+        let mut unknown = good.clone();
+        unknown.replace_range(30..34, "AAAA");
+        let call = |token: &str| world.gateway("POST /hooks/x").header("authorization", &format!("Bearer {token}"));
+        call(&good).send().await.is(202);
+        call("eyJhbGciOiJIUzI1NiJ9.e30.x").send().await.is(202);
+        call(&unknown).send().await.is(202);
+    }
+}
