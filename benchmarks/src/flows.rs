@@ -38,8 +38,7 @@ pub(crate) fn pure() -> Value {
 
 /// Webhook, three effect steps in sequence, respond.
 pub(crate) fn effects(receiver: SocketAddr) -> Value {
-    let nodes =
-        vec![effect("one", receiver), effect("two", receiver), effect("three", receiver), respond()];
+    let nodes = vec![effect("one", receiver), effect("two", receiver), effect("three", receiver), respond()];
     chain("effects", nodes)
 }
 
@@ -55,7 +54,8 @@ pub(crate) fn each(name: &str, receiver: SocketAddr, concurrency: u32) -> Value 
     let mut step = effect("step", receiver);
     step["for_each"] = json!("{{ hook.body.items }}");
     step["for_each_concurrency"] = json!(concurrency);
-    let count = json!({"key": "count", "type": "data.transform", "config": {"expression": "{{ len(step) }}"}});
+    let count =
+        json!({"key": "count", "type": "data.transform", "config": {"expression": "{{ len(step) }}"}});
     chain(name, vec![step, count, respond()])
 }
 

@@ -47,9 +47,8 @@ pub(crate) async fn run(
 ) -> Result<Outcome> {
     let begin = Instant::now() + length / 4;
     let end = begin + length;
-    let tasks: Vec<_> = (0..connections)
-        .map(|_| tokio::spawn(connection(to, request.clone(), begin, end)))
-        .collect();
+    let tasks: Vec<_> =
+        (0..connections).map(|_| tokio::spawn(connection(to, request.clone(), begin, end))).collect();
     let mut times = Vec::new();
     let mut refused = 0;
     for task in tasks {

@@ -51,7 +51,8 @@ impl Project {
 
 impl Server {
     async fn start(folder: &Path) -> Result<Self> {
-        let binary = std::fs::canonicalize("target/release/flux").context("build the release binary first")?;
+        let binary =
+            std::fs::canonicalize("target/release/flux").context("build the release binary first")?;
         let begun = Instant::now();
         let mut child = Command::new(binary)
             .args(["dev", "--json", "--gateway", "127.0.0.1:0", "--console", "127.0.0.1:0"])
@@ -98,7 +99,9 @@ impl Server {
         unsafe {
             libc::kill(pid, libc::SIGTERM);
         }
-        tokio::time::timeout(Duration::from_secs(60), self.child.wait()).await.context("it does not stop")??;
+        tokio::time::timeout(Duration::from_secs(60), self.child.wait())
+            .await
+            .context("it does not stop")??;
         Ok(())
     }
 }

@@ -188,7 +188,14 @@ async fn stored() -> Result<Vec<Figure>> {
 /// Lists of every kind, followed through their pages.
 async fn page_p99_ms(server: &Server) -> Result<f64> {
     let mut times = Vec::new();
-    for filter in ["", "status=succeeded&", "status=failed&", "flow=pure&", "flow=pure&status=succeeded&", "since=2026-01-01T00:00:00Z&"] {
+    for filter in [
+        "",
+        "status=succeeded&",
+        "status=failed&",
+        "flow=pure&",
+        "flow=pure&status=succeeded&",
+        "since=2026-01-01T00:00:00Z&",
+    ] {
         let mut cursor = String::new();
         for _ in 0..40 {
             let begun = Instant::now();
@@ -207,7 +214,16 @@ async fn page_p99_ms(server: &Server) -> Result<f64> {
 /// The figures that the template example prints: `name: 123 ns`.
 async fn template() -> Result<Vec<Figure>> {
     let output = tokio::process::Command::new("cargo")
-        .args(["run", "--release", "--locked", "--quiet", "--package", "flux-core", "--example", "template_bench"])
+        .args([
+            "run",
+            "--release",
+            "--locked",
+            "--quiet",
+            "--package",
+            "flux-core",
+            "--example",
+            "template_bench",
+        ])
         .output()
         .await?;
     let text = String::from_utf8(output.stdout)?;
@@ -220,7 +236,12 @@ async fn template() -> Result<Vec<Figure>> {
     let ten = nanoseconds("10-expression text")?;
     Ok(vec![
         figure("template: single path", format!("{path:.0} ns"), "under 1 µs", path < 1_000.0),
-        figure("template: 10-expression text, 100 kB context", format!("{:.1} µs", ten / 1e3), "under 15 µs", ten < 15_000.0),
+        figure(
+            "template: 10-expression text, 100 kB context",
+            format!("{:.1} µs", ten / 1e3),
+            "under 15 µs",
+            ten < 15_000.0,
+        ),
     ])
 }
 

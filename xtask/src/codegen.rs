@@ -4,6 +4,7 @@
 //! of the console API, say, is what `flux openapi` prints.
 
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, ensure};
 use flux_model::{ErrorCode, Flow};
@@ -19,6 +20,7 @@ const GENERATED: &[Generated] = &[
     Generated { path: "crates/model/clippy.toml", produce: pure_clippy },
     Generated { path: "docs/errors/README.md", produce: error_index },
     Generated { path: "protocol/flow.schema.json", produce: flow_schema },
+    Generated { path: "protocol/openapi.json", produce: openapi },
 ];
 
 /// Writes every generated file that differs.
@@ -77,6 +79,15 @@ fn pure_clippy(root: &Path) -> anyhow::Result<String> {
 fn flow_schema(_root: &Path) -> anyhow::Result<String> {
     let schema = schemars::schema_for!(Flow);
     Ok(serde_json::to_string_pretty(&schema)? + "\n")
+}
+
+/// The document of the console API, as the binary prints it.
+fn openapi(root: &Path) -> anyhow::Result<String> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let arguments = ["run", "--quiet", "--locked", "--package", "flux", "--", "openapi"];
+    let output = Command::new(cargo).args(arguments).current_dir(root).output()?;
+    ensure!(output.status.success(), "flux openapi failed: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8(output.stdout)?)
 }
 
 /// The index of error pages: every code with the first sentence of its page.

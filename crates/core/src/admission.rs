@@ -2,10 +2,11 @@
 //!
 //! Whether the terms are met is decided by the store, in the transaction that accepts it.
 
-use flux_model::error::Failure;
+use flux_model::error::{ErrorCode, Failure};
 use flux_model::flow::Overflow;
 use flux_model::{Timestamp, Value};
 
+use crate::bounds::check_depth;
 use crate::plan::Plan;
 use crate::template::{Scope, Template, TemplateError, Warnings};
 
@@ -63,8 +64,10 @@ pub struct DebounceTerms {
 /// Evaluates the flow's admission settings for one input.
 ///
 /// # Errors
-/// A key template that fails, or gives more than [`KEY_BYTES_MAX`] bytes.
+/// An input that nests deeper than [`flux_model::limits::VALUE_DEPTH_MAX`]; a key template that
+/// fails, or gives more than [`KEY_BYTES_MAX`] bytes.
 pub fn terms(plan: &Plan, now: Timestamp, input: &Value) -> Result<Terms, Failure> {
+    check_depth("the input", input, ErrorCode::InputInvalid)?;
     let settings = plan.settings();
     let scope = InputScope { plan, now, input };
     let key = |template: &Option<String>, place: &str| evaluate_key(template.as_deref(), place, &scope);
@@ -98,7 +101,7 @@ fn evaluate_key(template: Option<&str>, place: &str, scope: &InputScope<'_>) -> 
     let key = value.as_str().map_or_else(|| value.to_json(), str::to_owned);
     if key.len() > KEY_BYTES_MAX {
         let message = format!("{place} gives {} bytes, at most {KEY_BYTES_MAX} are allowed", key.len());
-        return Err(Failure::permanent(flux_model::ErrorCode::InputInvalid, message));
+        return Err(Failure::permanent(ErrorCode::InputInvalid, message));
     }
     Ok(key)
 }

@@ -8,14 +8,17 @@
 use std::sync::Arc;
 
 use flux_model::effect::{Effect, TaskCall};
+use flux_model::error::ErrorCode;
 use flux_model::event::{Event, TimerKey};
 use flux_model::execution::{ExecutionResult, ExecutionStatus, Wait};
 use flux_model::ids::ExecutionId;
 use flux_model::journal::{Entry, JournalEvent};
+use flux_model::limits::VALUE_DEPTH_MAX;
 use flux_model::node_type::Purity;
 use flux_model::review::{Decision, ReviewRequest, ReviewStatus};
 use flux_model::{ReviewId, Timestamp};
 
+use crate::bounds::check_depth;
 use crate::machine::{Execution, step};
 use crate::plan::Plan;
 
@@ -161,8 +164,11 @@ impl Session {
         self.pending.len()
     }
 
-    /// Applies one event.
+    /// Applies one event. A value in it that nests deeper than
+    /// [`flux_model::limits::VALUE_DEPTH_MAX`] never gets into the journal: the task that gave it has
+    /// failed, a signal or decision that carries it changes nothing.
     pub fn apply(&mut self, now: Timestamp, event: Event) -> Applied {
+        let Some(event) = keepable(event) else { return Applied::default() };
         let placeholder = Execution::new(self.state.plan().clone(), self.state.id());
         let state = std::mem::replace(&mut self.state, placeholder);
         let next = step(state, now, event.clone());
@@ -249,5 +255,31 @@ impl Session {
             }
         }
         commit
+    }
+}
+
+/// The event as it may be journaled. An input was checked at admission, and what a child execution
+/// gives when the child gave it.
+fn keepable(event: Event) -> Option<Event> {
+    match event {
+        Event::Completed { path, attempt, result } => {
+            let result = result.and_then(|output| {
+                check_depth("the output", &output.value, ErrorCode::NodeInput)?;
+                Ok(output)
+            });
+            Some(Event::Completed { path, attempt, result })
+        }
+        Event::Signalled { ref payload, .. } => (!payload.is_deeper_than(VALUE_DEPTH_MAX)).then_some(event),
+        Event::Decided { ref decision, .. } => {
+            let content = decision.content.as_ref();
+            (!content.is_some_and(|content| content.is_deeper_than(VALUE_DEPTH_MAX))).then_some(event)
+        }
+        Event::Started { .. }
+        | Event::TimerFired { .. }
+        | Event::ChildStarted { .. }
+        | Event::ChildEnded { .. }
+        | Event::CancelRequested { .. }
+        | Event::Recovered
+        | Event::LimitExceeded { .. } => Some(event),
     }
 }

@@ -240,7 +240,8 @@ mod tests {
             let mut stream = masker.stream();
             let mut found = Vec::new();
             for pair in cuts.windows(2) {
-                found.extend_from_slice(&stream.push(Bytes::copy_from_slice(&text.as_bytes()[pair[0]..pair[1]])));
+                let part = Bytes::copy_from_slice(&text.as_bytes()[pair[0]..pair[1]]);
+                found.extend_from_slice(&stream.push(part));
             }
             found.extend_from_slice(&stream.finish());
             prop_assert_eq!(String::from_utf8(found).unwrap(), masker.text(&text));

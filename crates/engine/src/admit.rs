@@ -16,9 +16,9 @@ use flux_model::execution::{ExecutionKind, ExecutionStatus};
 use flux_model::flow::Overflow;
 use flux_model::ids::{ExecutionId, Tenant};
 use flux_model::limits::CALL_DEPTH_MAX;
-use flux_objects::ObjectError;
 use flux_store::admission::{ConcurrencyRule, DebounceRule, RateRule};
 use flux_store::{Accept, Command, Health, NewExecution, Outcome, Refusal, Timer, TimerName, WriteError};
+use tokio::sync::oneshot;
 
 use crate::admission::{Admission, Admitted, AdmittedAs, FlowRef, TriggerKind, Until};
 use crate::children;
@@ -32,9 +32,8 @@ use crate::plans::Version;
 use crate::pure::{settle, too_large};
 use crate::schedule::overlap_rule;
 use crate::shared::{Facts, Phase, Shared};
-use crate::values;
+use crate::values::{self, PutError};
 use crate::waiters::Waiter;
-use tokio::sync::oneshot;
 
 /// Accepts an execution; durable when it returns. With `until`, the caller is registered to wait
 /// before anything can happen to it.
@@ -209,12 +208,9 @@ impl Request {
     }
 
     async fn put(&self, tenant: Tenant, taken: Vec<(String, String)>) -> Result<(), AdmissionError> {
-        if taken.is_empty() {
-            return Ok(());
-        }
         values::put(&self.shared.lasting.objects, tenant, taken).await.map_err(|error| match error {
-            ObjectError::TooLarge { .. } => self.too_large(error.to_string()),
-            error => AdmissionError::Storage { reason: values::in_full(&error) },
+            PutError::TooLarge(reason) => self.too_large(reason),
+            PutError::Unavailable(error) => error.into(),
         })
     }
 
@@ -307,7 +303,23 @@ impl Request {
             }
             Outcome::Dropped => Err(AdmissionError::ConcurrencyDropped { flow: flow() }),
             Outcome::Refused(refusal @ Refusal::TooLarge { .. }) => Err(self.too_large(refusal.to_string())),
-            other => Err(AdmissionError::Internal { reason: format!("the store answered {other:?}") }),
+            Outcome::Refused(_)
+            | Outcome::Started { .. }
+            | Outcome::Appended { .. }
+            | Outcome::Conflict { .. }
+            | Outcome::WrongStatus { .. }
+            | Outcome::ReviewConflict { .. }
+            | Outcome::NotDue { .. }
+            | Outcome::Promoted { .. }
+            | Outcome::Deleted { .. }
+            | Outcome::Saved { .. }
+            | Outcome::Published { .. }
+            | Outcome::Stale { .. }
+            | Outcome::Done
+            | Outcome::NotFound
+            | Outcome::Exists => {
+                Err(AdmissionError::Internal { reason: format!("the store answered {outcome:?}") })
+            }
         }
     }
 

@@ -183,7 +183,7 @@ pub enum EngineError {
     },
     /// More would have to be read than one answer may hold.
     #[error(
-        "the journal of execution {execution} has values of {bytes} bytes, at most {max} are put back at once (journal_read_bytes_max)"
+        "the journal of execution {execution} has more than {bytes} bytes, at most {max} are read at once (journal_read_bytes_max)"
     )]
     TooLarge {
         /// Which.

@@ -21,10 +21,10 @@ pub(crate) struct Journal<'a> {
 }
 
 impl Journal<'_> {
-    /// All entries. Refuses when the stored values have more than `stored_bytes_max` bytes.
-    pub(crate) async fn entries(&self, stored_bytes_max: usize) -> Result<Vec<Entry>, EngineError> {
+    /// All entries. Refuses when they have more than `bytes_max` bytes, stored values included.
+    pub(crate) async fn entries(&self, bytes_max: usize) -> Result<Vec<Entry>, EngineError> {
         let mut entries = Vec::new();
-        let mut budget = Budget { used: 0, max: stored_bytes_max };
+        let mut budget = Budget { used: 0, max: bytes_max };
         let mut next = Some(0);
         while let Some(from) = next {
             let page = self.page(from).await?;
@@ -36,20 +36,21 @@ impl Journal<'_> {
         Ok(entries)
     }
 
-    /// Applies all entries to a session that has not begun.
-    pub(crate) async fn fold(&self, session: &mut Session) -> Result<(), EngineError> {
+    /// Applies all entries to a session that has not begun; gives how many bytes they have.
+    pub(crate) async fn fold(&self, session: &mut Session) -> Result<u64, EngineError> {
+        let mut read = Budget::unbounded();
         let mut next = Some(0);
         while let Some(from) = next {
             let page = self.page(from).await?;
             for record in page.records {
-                let record = self.restored(&record.bytes, &mut Budget::unbounded()).await?;
+                let record = self.restored(&record.bytes, &mut read).await?;
                 for entry in &record.entries {
                     session.fold_entry(entry).map_err(|error| self.unfit(&error))?;
                 }
             }
             next = page.next_seq;
         }
-        Ok(())
+        Ok(read.used)
     }
 
     /// How the execution ended, as its last record says.
@@ -91,6 +92,7 @@ impl Journal<'_> {
     }
 
     async fn restored(&self, bytes: &[u8], budget: &mut Budget) -> Result<Record, EngineError> {
+        budget.take(bytes.len() as u64, self.id)?;
         let mut record = Record::decode(bytes).map_err(|error| self.unreadable(&error))?;
         for stored in std::mem::take(&mut record.stored) {
             budget.take(stored.bytes, self.id)?;
@@ -120,7 +122,7 @@ impl Journal<'_> {
     }
 }
 
-/// How many bytes of stored values may still be put back.
+/// How many bytes were read, and how many may be.
 struct Budget {
     used: u64,
     max: usize,

@@ -20,6 +20,7 @@ use crate::error::{AdmissionError, EngineError};
 use crate::journal::Journal;
 use crate::owner::Begun;
 use crate::owners::{Message, Released, Slot, Taken};
+use crate::pure::settle;
 use crate::shared::{Facts, Retry, Shared};
 
 /// An execution as it was found.
@@ -63,15 +64,16 @@ pub(crate) async fn load(shared: &Arc<Shared>, slot: &Slot) -> Result<Loaded, En
 async fn open(shared: &Arc<Shared>, row: ExecutionRow) -> Result<(Begun, VecDeque<Message>), EngineError> {
     let journal = Journal { shared, tenant: row.tenant, id: row.id };
     let version = shared.plans.version(&shared.reader, row.tenant, &row.flow, &row.version).await;
-    let version = version.map_err(|error| match error {
-        AdmissionError::FlowNotFound { .. } => journal.corrupt("the flow version it runs is not there"),
-        error => EngineError::Admission(error),
+    let version = version.map_err(|error| {
+        let gone = matches!(error, AdmissionError::FlowNotFound { .. });
+        if gone { journal.corrupt("the flow version it runs is not there") } else { error.into() }
     })?;
     let mut session = Session::new(Arc::clone(&version.plan), row.id);
     let mut events = VecDeque::new();
     let mut then = Vec::new();
+    let mut journal_bytes = 0;
     if row.next_seq > 0 {
-        journal.fold(&mut session).await?;
+        journal_bytes = journal.fold(&mut session).await?;
         if session.next_seq() != row.next_seq {
             let reason = format!("it ends at entry {}, not at {}", session.next_seq(), row.next_seq);
             return Err(journal.corrupt(&reason));
@@ -83,7 +85,7 @@ async fn open(shared: &Arc<Shared>, row: ExecutionRow) -> Result<(Begun, VecDequ
         events.push_back(Message::event(journal.held().await?));
     }
     let facts = Arc::new(Facts::of(&row));
-    let begun = Begun { facts, session, stored: row.status, journal_bytes: row.journal_bytes, then };
+    let begun = Begun { facts, session, stored: row.status, journal_bytes, then };
     Ok((begun, events))
 }
 
@@ -95,7 +97,7 @@ async fn interrupted(
     tenant: Tenant,
     session: &mut Session,
 ) -> (VecDeque<Message>, Vec<Effect>) {
-    session.apply(shared.now(), Event::Recovered);
+    let settled = settle(session, &shared.lasting.registry, shared.now(), Event::Recovered);
     let mut events = VecDeque::new();
     for wait in session.state().waits(usize::MAX) {
         if let WaitOn::Child { execution } = wait.on
@@ -104,7 +106,9 @@ async fn interrupted(
             events.push_back(Message::event(event));
         }
     }
-    (events, session.state().outstanding())
+    let mut then = session.state().outstanding();
+    then.extend(settled.heavy.into_iter().map(Effect::Run));
+    (events, then)
 }
 
 /// Stores the timers that the machine counts on. The caller owns the execution.
@@ -139,9 +143,11 @@ pub(crate) async fn restore_timers(
     let record = encode(vec![Entry { seq: next_seq, at, event }]).record;
     let step = Step { record, entries: 1, set_timers: set_timers.clone(), ..Step::default() };
     let append = Append { tenant, execution: id, expected_next_seq: next_seq, step };
-    match shared.writer.submit(Command::Append(Box::new(append))).await? {
-        Outcome::Appended { .. } => shared.timers.changed(tenant, id, set_timers, &[]),
-        other => tracing::error!(execution = %id, ?other, "its timers could not be restored"),
+    let outcome = shared.writer.submit(Command::Append(Box::new(append))).await?;
+    if matches!(outcome, Outcome::Appended { .. }) {
+        shared.timers.changed(tenant, id, set_timers, &[]);
+    } else {
+        tracing::error!(execution = %id, ?outcome, "its timers could not be restored");
     }
     Ok(())
 }
@@ -204,15 +210,15 @@ impl Shared {
             ..Step::default()
         };
         let append = Append { tenant, execution: id, expected_next_seq: row.next_seq, step };
-        match self.writer.submit(Command::Append(Box::new(append))).await? {
-            Outcome::Appended { promoted } => {
-                for id in promoted {
-                    self.deliver(tenant, id, Message::look());
-                }
-                self.over(&Facts::of(&row), result).await;
-            }
-            other => tracing::error!(execution = %id, ?other, "it could not be marked as failed"),
+        let outcome = self.writer.submit(Command::Append(Box::new(append))).await?;
+        let Outcome::Appended { promoted } = outcome else {
+            tracing::error!(execution = %id, ?outcome, "it could not be marked as failed");
+            return Ok(());
+        };
+        for id in promoted {
+            self.deliver(tenant, id, Message::look());
         }
+        self.over(&Facts::of(&row), result).await;
         Ok(())
     }
 }

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
 use crate::error::EngineError;
+use crate::shared::Shared;
 
 /// Messages from outside that wait for one execution. Those that an execution itself asked for
 /// (timers, children) are bounded by what it waits for, and always find room.
@@ -159,6 +160,15 @@ impl Owners {
         slot.take()
     }
 
+    /// Frees the place if it is still this one's.
+    fn vacate(&self, slot: &Arc<Slot>) {
+        let mut slots = self.slots.lock();
+        if slots.get(&slot.id).is_some_and(|current| Arc::ptr_eq(current, slot)) {
+            slots.remove(&slot.id);
+            self.left.notify_waiters();
+        }
+    }
+
     /// Makes every owner look at how things are.
     pub(crate) fn wake_all(&self) {
         self.slots.lock().values().for_each(|slot| slot.wake.notify_one());
@@ -183,6 +193,25 @@ impl Owners {
             }
             left.await;
         }
+    }
+}
+
+/// Held by an owner while it lives: if it ends without letting go, by a fault, its place is free
+/// again and the sweeper finds the execution.
+pub(crate) struct Hold {
+    shared: Arc<Shared>,
+    slot: Arc<Slot>,
+}
+
+impl Hold {
+    pub(crate) fn new(shared: &Arc<Shared>, slot: &Arc<Slot>) -> Self {
+        Self { shared: Arc::clone(shared), slot: Arc::clone(slot) }
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.shared.owners.vacate(&self.slot);
     }
 }
 

@@ -8,13 +8,15 @@ use std::sync::Arc;
 
 use flux_model::execution::WaitOn;
 use flux_model::ids::{ExecutionId, Tenant};
+use flux_model::journal::JournalEvent;
 use flux_model::{ExecutionStatus, NodePath};
 use flux_store::command::Promote;
-use flux_store::executions::OpenExecution;
+use flux_store::executions::{OpenExecution, Parent};
 use flux_store::{Command, Outcome};
 
 use crate::children;
 use crate::error::StartError;
+use crate::journal::Journal;
 use crate::owners::Message;
 use crate::shared::Shared;
 
@@ -27,6 +29,8 @@ struct Found {
     interrupted: Vec<(Tenant, ExecutionId)>,
     /// Who waits for which child.
     parents: Vec<(Tenant, ExecutionId, NodePath, ExecutionId)>,
+    /// Who was called by whom.
+    children: Vec<(Tenant, ExecutionId, Parent)>,
     /// Concurrency keys that executions are queued for.
     keys: BTreeSet<(Tenant, String, String)>,
     open: usize,
@@ -63,6 +67,7 @@ impl Found {
     fn add(&mut self, open: OpenExecution) {
         self.open += 1;
         let row = open.row;
+        self.children.extend(row.parent.map(|parent| (row.tenant, row.id, parent)));
         match row.status {
             ExecutionStatus::Running => self.interrupted.push((row.tenant, row.id)),
             ExecutionStatus::Waiting => {
@@ -94,6 +99,12 @@ impl Found {
                     shared.deliver(tenant, parent, Message::event(event));
                 }
             }
+            for (tenant, child, parent) in self.children {
+                if is_abandoned(shared, tenant, child, &parent).await {
+                    let reason = format!("execution {}, which called it, is over", parent.execution);
+                    children::cancel(shared, tenant, child, reason);
+                }
+            }
             shared.recovered.cancel();
         };
         tokio::select! {
@@ -101,6 +112,25 @@ impl Found {
             () = run => {}
         }
     }
+}
+
+/// Whether the caller of an execution waited for it and is over: then it was to be cancelled, and
+/// the process stopped before that was done.
+async fn is_abandoned(shared: &Shared, tenant: Tenant, child: ExecutionId, parent: &Parent) -> bool {
+    let id = parent.execution;
+    let Ok(Some(row)) = shared.reader.query(move |store| store.execution(tenant, id)).await else {
+        return false;
+    };
+    if !row.status.is_terminal() {
+        return false;
+    }
+    let entries = Journal { shared, tenant, id }.entries(usize::MAX).await.unwrap_or_default();
+    entries.iter().any(|entry| {
+        let JournalEvent::NodeWaiting { wait: WaitOn::Child { execution }, .. } = &entry.event else {
+            return false;
+        };
+        *execution == child
+    })
 }
 
 /// Gives free slots of a key to queued executions; says how many got one.
@@ -111,16 +141,13 @@ pub(crate) async fn promote(
     key: String,
 ) -> Result<usize, flux_store::WriteError> {
     let promote = Promote { tenant, flow, key, at: shared.now() };
-    match shared.writer.submit(Command::Promote(promote)).await? {
-        Outcome::Promoted { executions } => {
-            for id in &executions {
-                shared.deliver(tenant, *id, Message::look());
-            }
-            Ok(executions.len())
-        }
-        other => {
-            tracing::error!(?other, "the store did not promote");
-            Ok(0)
-        }
+    let outcome = shared.writer.submit(Command::Promote(promote)).await?;
+    let Outcome::Promoted { executions } = outcome else {
+        tracing::error!(?outcome, "the store did not promote");
+        return Ok(0);
+    };
+    for id in &executions {
+        shared.deliver(tenant, *id, Message::look());
     }
+    Ok(executions.len())
 }

@@ -57,12 +57,10 @@ async fn delete_executions(shared: &Shared, tenant: Tenant) -> Result<(), Engine
         let ended_before = shared.now() - DAY * days;
         loop {
             let retain = Retain { tenant, flow: flow.clone(), ended_before, limit: BATCH_EXECUTIONS };
-            let deleted = match shared.writer.submit(Command::Retain(retain)).await? {
-                Outcome::Deleted { executions } => executions,
-                other => {
-                    tracing::error!(?other, "the store did not delete");
-                    break;
-                }
+            let outcome = shared.writer.submit(Command::Retain(retain)).await?;
+            let Outcome::Deleted { executions: deleted } = outcome else {
+                tracing::error!(?outcome, "the store did not delete");
+                break;
             };
             shared.lasting.counters.deleted.add(deleted as u64);
             if deleted < BATCH_EXECUTIONS {

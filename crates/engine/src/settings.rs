@@ -32,7 +32,7 @@ pub struct EngineSettings {
     pub retention_pause: Duration,
     /// Changes that a slow follower of [`crate::Engine::events`] may lag behind.
     pub events_max: usize,
-    /// Bytes of stored values that one reading of a journal puts back at most.
+    /// Bytes of a journal, with its stored values, that one answer holds at most.
     pub journal_read_bytes_max: usize,
 }
 

@@ -32,6 +32,16 @@ struct Suspect {
     /// How long its journal was.
     next_seq: u64,
     what: Missing,
+    cause: Cause,
+}
+
+/// Why something is missing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    /// Nobody knows: a fault.
+    Unknown,
+    /// It could not go on before, and is tried again.
+    Parked,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,25 +88,22 @@ async fn page(shared: &Arc<Shared>, after: Option<OpenCursor>) -> Result<Option<
     let mut suspects = Vec::new();
     let mut keys = BTreeSet::new();
     for one in open {
-        if shared.owners.is_owned(one.row.id) || !may_retry(shared, one.row.id) {
+        let Some(cause) = cause(shared, one.row.id).filter(|_| !shared.owners.is_owned(one.row.id)) else {
             continue;
-        }
-        if one.row.status == ExecutionStatus::Queued {
-            if let (Some(key), false) = (&one.row.concurrency_key, one.debounced) {
-                keys.insert((one.row.tenant, one.row.flow.clone(), key.clone()));
-            }
+        };
+        if one.row.status == ExecutionStatus::Queued
+            && !one.debounced
+            && let Some(key) = &one.row.concurrency_key
+        {
+            keys.insert((one.row.tenant, one.row.flow.clone(), key.clone()));
         }
         if let Some(what) = missing(shared, &one).await? {
             let (tenant, id, next_seq) = (one.row.tenant, one.row.id, one.row.next_seq);
-            suspects.push(Suspect { tenant, id, next_seq, what });
+            suspects.push(Suspect { tenant, id, next_seq, what, cause });
         }
     }
-    for (tenant, flow, key) in keys {
-        // An end gives its slot on by itself, so nothing should be left to promote.
-        match promote(shared, tenant, flow, key).await {
-            Ok(count) => shared.lasting.counters.violations.add(count as u64),
-            Err(error) => tracing::warn!(%error, "the sweeper cannot promote; trying again"),
-        }
+    for key in keys {
+        check_queue(shared, key).await?;
     }
     if !suspects.is_empty() {
         // A row may have been read while its owner was about to write it.
@@ -108,17 +115,29 @@ async fn page(shared: &Arc<Shared>, after: Option<OpenCursor>) -> Result<Option<
     Ok(next)
 }
 
-/// What is parked for good is not looked at again; what may have passed is tried again.
-fn may_retry(shared: &Shared, id: ExecutionId) -> bool {
-    let mut parked = shared.parked.lock();
-    match parked.get(&id).map(|parked| parked.retry) {
-        None => true,
-        Some(Retry::Never) => false,
-        Some(Retry::Later) => {
-            parked.remove(&id);
-            drop(parked);
-            true
+/// An end gives its slot on by itself. What is left to promote is a limit that was raised, unless
+/// nobody at all holds a slot: then nothing would ever have moved.
+async fn check_queue(shared: &Arc<Shared>, queue: (Tenant, String, String)) -> Result<(), StoreError> {
+    let (tenant, flow, key) = queue;
+    let (of, by) = (flow.clone(), key.clone());
+    let slots = shared.reader.query(move |store| store.slots(tenant, &of, &by)).await?;
+    match promote(shared, tenant, flow, key).await {
+        Ok(promoted) if promoted > 0 && slots.active == 0 => {
+            shared.lasting.counters.violations.add(1);
+            tracing::error!(promoted, "executions were queued although nobody held a slot");
         }
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "the sweeper cannot promote; trying again"),
+    }
+    Ok(())
+}
+
+/// What is parked for good is not looked at again; what may have passed is tried again.
+fn cause(shared: &Shared, id: ExecutionId) -> Option<Cause> {
+    match shared.parked.lock().get(&id).map(|parked| parked.retry) {
+        None => Some(Cause::Unknown),
+        Some(Retry::Later) => Some(Cause::Parked),
+        Some(Retry::Never) => None,
     }
 }
 
@@ -173,23 +192,30 @@ async fn missing_wait(
 
 /// Looks again; what still looks wrong and has not moved is repaired and counted.
 async fn check(shared: &Arc<Shared>, suspect: Suspect) -> Result<(), StoreError> {
-    let Suspect { tenant, id, next_seq, what } = suspect;
+    let Suspect { tenant, id, next_seq, what, cause } = suspect;
     let row = shared.reader.query(move |store| store.execution(tenant, id)).await?;
+    let timers = shared.reader.query(move |store| store.timers_of(tenant, id)).await?;
     let still = row.filter(|row| !row.status.is_terminal() && row.next_seq == next_seq);
     let Some(row) = still.filter(|_| !shared.owners.is_owned(id)) else { return Ok(()) };
-    shared.lasting.counters.violations.add(1);
-    tracing::error!(execution = %id, status = row.status.as_str(), ?what, "found without what keeps it alive");
+    let now = shared.now();
+    let lost: Vec<_> =
+        timers.iter().filter(|timer| timer.due <= now && shared.timers.is_lost(timer)).cloned().collect();
+    if what == Missing::Timer && lost.is_empty() && !timers.is_empty() {
+        // Late, because there is more to do than there is room for.
+        return Ok(());
+    }
+    match cause {
+        Cause::Parked => drop(shared.parked.lock().remove(&id)),
+        Cause::Unknown => {
+            shared.lasting.counters.violations.add(1);
+            let status = row.status.as_str();
+            tracing::error!(execution = %id, status, ?what, "found without what keeps it alive");
+        }
+    }
     match what {
         Missing::Owner => shared.deliver(tenant, id, Message::look()),
-        Missing::Timer => {
-            let now = shared.now();
-            let rows = shared.reader.query(move |store| store.timers_of(tenant, id)).await?;
-            let (late, ahead): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.due <= now);
-            if late.is_empty() && ahead.is_empty() {
-                restore(shared, tenant, id).await;
-            }
-            late.into_iter().for_each(|row| timers::fire(shared, row));
-        }
+        Missing::Timer if timers.is_empty() => restore(shared, tenant, id).await,
+        Missing::Timer => lost.into_iter().for_each(|row| timers::fire(shared, row)),
         Missing::Event => {
             for wait in row.waits {
                 if let WaitOn::Child { execution } = wait.on

@@ -91,6 +91,14 @@ impl Timers {
         }
     }
 
+    /// Whether a stored timer that is due, of an execution that nobody owns, will not come by
+    /// itself: it is neither ahead here nor still to be loaded.
+    pub(crate) fn is_lost(&self, row: &TimerRow) -> bool {
+        let wheel = self.wheel.lock();
+        let ahead = wheel.due.contains(&(row.due, row.execution, row.name.clone()));
+        !ahead && wheel.loaded_until.is_some_and(|until| row.due < until)
+    }
+
     /// How many are held in memory.
     pub(crate) fn len(&self) -> usize {
         self.wheel.lock().due.len()
@@ -288,7 +296,7 @@ mod tests {
         timers.forget(ExecutionId::from_bits(2));
         assert_eq!(due(&mut timers.wheel.lock(), 40), []);
         assert_eq!(due(&mut timers.wheel.lock(), 50), [1]);
-        timers.changed(tenant, execution, Vec::new(), &[name.clone()]);
+        timers.changed(tenant, execution, Vec::new(), std::slice::from_ref(&name));
         assert!(timers.wheel.lock().of.is_empty());
         let far = Timer { name, due: Timestamp::from_millis(500) };
         timers.changed(tenant, execution, vec![far], &[]);

@@ -8,14 +8,31 @@ use flux_store::StoreError;
 
 use crate::error::EngineError;
 
+/// Why a value could not be stored.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum PutError {
+    /// It is larger than an object may be.
+    TooLarge(String),
+    /// The place where objects are kept failed.
+    Unavailable(StoreError),
+}
+
 /// Makes objects durable, before the record that names them.
 pub(crate) async fn put(
     objects: &Objects,
     tenant: Tenant,
     taken: Vec<(String, String)>,
-) -> Result<(), ObjectError> {
+) -> Result<(), PutError> {
     for (name, json) in taken {
-        let put = objects.put(tenant, Bytes::from(json)).await?;
+        let put = objects.put(tenant, Bytes::from(json)).await.map_err(|error| match error {
+            ObjectError::TooLarge { .. } => PutError::TooLarge(error.to_string()),
+            ObjectError::Name(_)
+            | ObjectError::NotFound(_)
+            | ObjectError::Damaged { .. }
+            | ObjectError::Source(_)
+            | ObjectError::Storage(_)
+            | ObjectError::References(_) => PutError::Unavailable(unavailable("storing an object", &error)),
+        })?;
         debug_assert_eq!(put.as_str(), name, "both are the hash of the content");
     }
     Ok(())
@@ -38,18 +55,14 @@ pub(crate) async fn get(
         ObjectError::Name(_)
         | ObjectError::Source(_)
         | ObjectError::Storage(_)
-        | ObjectError::References(_) => unavailable("reading an object", &error),
+        | ObjectError::References(_) => unavailable("reading an object", &error).into(),
     })?;
     Value::from_json(&json).map_err(|error| corrupt(format!("object {name} is not JSON: {error}")))
 }
 
 /// What failed, for those who know only stores.
-pub(crate) fn unavailable(doing: &'static str, error: &ObjectError) -> EngineError {
-    EngineError::Store(StoreError::Unavailable { doing, reason: in_full(error) })
-}
-
-/// The error and what it comes from, in one line.
-pub(crate) fn in_full(error: &ObjectError) -> String {
+fn unavailable(doing: &'static str, error: &ObjectError) -> StoreError {
     let source = std::error::Error::source(error);
-    source.map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
+    let reason = source.map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
+    StoreError::Unavailable { doing, reason }
 }

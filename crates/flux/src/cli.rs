@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::client::TargetOptions;
 use crate::commands::{
-    cancel, completions, dev, doctor, executions, flow, init, keys, logs, openapi, rerun, review, run, secrets,
-    serve, signal, trace, version,
+    cancel, completions, dev, doctor, executions, flow, init, keys, logs, openapi, rerun, review, run,
+    secrets, serve, signal, trace, version,
 };
 use crate::output::Format;
 
@@ -76,6 +76,21 @@ mod tests {
     #[test]
     fn the_command_line_contradicts_itself_nowhere() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn no_command_has_an_option_of_all_commands() {
+        fn check(command: &clap::Command, global: &[&str]) {
+            for argument in command.get_arguments() {
+                let id = argument.get_id().as_str();
+                assert!(!global.contains(&id), "`{}` has its own --{id}", command.get_name());
+            }
+            command.get_subcommands().for_each(|command| check(command, global));
+        }
+        let cli = Cli::command();
+        let global: Vec<&str> = cli.get_arguments().map(|argument| argument.get_id().as_str()).collect();
+        assert!(global.contains(&"server"), "{global:?}");
+        cli.get_subcommands().for_each(|command| check(command, &global));
     }
 
     #[test]

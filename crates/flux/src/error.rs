@@ -45,7 +45,7 @@ pub(crate) enum CommandError {
     Server(Box<Problem>),
     /// No server answered.
     Unreachable { server: String, reason: String, hint: Option<String> },
-    /// A fault that has no code of its own.
+    /// Something on this machine failed that has no code of its own: a file, a folder, a port.
     Other(anyhow::Error),
 }
 
@@ -71,6 +71,11 @@ impl CommandError {
         self
     }
 
+    /// Whether the thing changed in the meantime.
+    pub(crate) fn is_conflict(&self) -> bool {
+        matches!(self, Self::Server(problem) if problem.status == 409)
+    }
+
     /// The exit code.
     pub(crate) fn exit(&self) -> Exit {
         match self {
@@ -88,7 +93,7 @@ impl CommandError {
             Self::Local { code, .. } => code.as_str(),
             Self::Server(problem) => &problem.code,
             Self::Unreachable { .. } => "server_unreachable",
-            Self::Other(_) => ErrorCode::Internal.as_str(),
+            Self::Other(_) => "local_error",
         }
     }
 

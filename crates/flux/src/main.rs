@@ -10,6 +10,7 @@ mod commands;
 mod config;
 mod doctor;
 mod error;
+mod file;
 mod log;
 mod output;
 mod project;

@@ -91,7 +91,7 @@ impl App {
             deployments: Deployments::default(),
         });
         let changes = app.engine.flow_changes();
-        app.deployments.rebuild(&app).await?;
+        app.deployments.begin().await.finish(&app).await?;
         tokio::spawn(crate::gateway::deployed::follow(Arc::clone(&app), changes));
         Ok(app)
     }

@@ -200,7 +200,10 @@ mod tests {
         check(r#"{"nmae":"a"}"#, "nmae: there is no field `nmae`; write `name`");
         check(r#"{"name":"a","zzzzzz":1}"#, "known are `name`, `inner`");
         check(r#"{"inner":[]}"#, "name: the field `name` is missing");
-        check(r#"{"name":"a","inner":[{"siez":1}]}"#, "inner[0].siez: there is no field `siez`; write `size`");
+        check(
+            r#"{"name":"a","inner":[{"siez":1}]}"#,
+            "inner[0].siez: there is no field `siez`; write `size`",
+        );
         check(r#"{"name":7}"#, "name: invalid type: integer `7`, expected a string");
         check(r#"{"name":"a","inner":[{"size":300}]}"#, "inner[0].size: invalid value");
         check(" [1]", "an object is expected");

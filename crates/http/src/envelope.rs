@@ -39,10 +39,7 @@ const EVERYWHERE: [(HeaderName, HeaderValue); 1] =
 const ON_CONSOLE: [(HeaderName, HeaderValue); 3] = [
     (header::CACHE_CONTROL, NO_STORE),
     (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
-    (
-        header::CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
-    ),
+    (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'")),
 ];
 
 /// Puts requests and answers into their envelope.

@@ -20,6 +20,7 @@ mod schema;
 mod serve;
 #[cfg(test)]
 mod testing;
+mod text_limit;
 mod vault;
 
 pub use access::key::{IssuedKey, NewKey, NoRandomness, is_well_formed};

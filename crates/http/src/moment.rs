@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 /// A time in RFC 3339.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ToSchema)]
-#[schema(value_type = String, format = DateTime, example = "2026-11-21T04:08:23.000Z")]
+#[schema(as = Timestamp, value_type = String, format = DateTime, example = "2026-11-21T04:08:23.000Z")]
 pub(crate) struct Moment(pub(crate) Timestamp);
 
 impl From<Timestamp> for Moment {

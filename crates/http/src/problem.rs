@@ -113,10 +113,12 @@ impl Problem {
         self
     }
 
+    #[cfg(test)]
     pub(crate) fn code(&self) -> ErrorCode {
         self.0.code
     }
 
+    #[cfg(test)]
     pub(crate) fn detail(&self) -> &str {
         &self.0.detail
     }

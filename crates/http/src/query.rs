@@ -54,7 +54,8 @@ where
         let text: Result<Path<String>, PathRejection> = Path::from_request_parts(parts, app).await;
         let Ok(Path(text)) = text else { return Err(Problem::invalid("the path is not valid UTF-8")) };
         if text.chars().count() > NAME_CHARS_MAX {
-            let detail = format!("a name in the path has more than {NAME_CHARS_MAX} characters (NAME_CHARS_MAX)");
+            let detail =
+                format!("a name in the path has more than {NAME_CHARS_MAX} characters (NAME_CHARS_MAX)");
             return Err(Problem::invalid(detail));
         }
         text.parse().map(Self).map_err(|error| Problem::invalid(error.to_string()))

@@ -23,6 +23,22 @@ impl From<ReadError> for Problem {
 
 answered_by_problem!(ReadError);
 
+/// Why something was not done: the only thing that can go wrong is what the engine says.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EngineRefusal {
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+impl From<EngineRefusal> for Problem {
+    fn from(error: EngineRefusal) -> Self {
+        let EngineRefusal::Engine(error) = error;
+        error.into()
+    }
+}
+
+answered_by_problem!(EngineRefusal);
+
 impl From<AdmissionError> for Problem {
     fn from(error: AdmissionError) -> Self {
         let code = error.code();
@@ -71,7 +87,9 @@ impl From<DecideError> for Problem {
     fn from(error: DecideError) -> Self {
         match error {
             DecideError::Engine(error) => error.into(),
-            DecideError::NotFound | DecideError::Conflict { .. } => Self::new(error.code(), error.to_string()),
+            DecideError::NotFound | DecideError::Conflict { .. } => {
+                Self::new(error.code(), error.to_string())
+            }
         }
     }
 }

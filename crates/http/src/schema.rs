@@ -4,9 +4,9 @@
 //! The model knows `schemars` and the endpoints know `utoipa`; both speak JSON Schema 2020-12, so
 //! the schemas are handed over as JSON.
 
+use schemars::Schema as ModelSchema;
 use schemars::generate::SchemaSettings;
 use schemars::transform::{Transform, transform_subschemas};
-use schemars::Schema as ModelSchema;
 use utoipa::openapi::schema::{ObjectBuilder, SchemaType};
 use utoipa::openapi::{Components, Ref, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
@@ -63,8 +63,6 @@ of_model! {
     KeyId = flux_model::KeyId;
     /// Where in an execution something happened.
     NodePath = flux_model::NodePath;
-    /// Any JSON value.
-    Value = flux_model::Value;
 }
 
 /// Puts the schemas of the model into the document.

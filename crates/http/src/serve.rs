@@ -106,8 +106,7 @@ fn protocol(limits: ConnectionLimits) -> http1::Builder {
         .header_read_timeout(limits.head_timeout)
         .max_headers(limits.header_lines_max)
         .max_buf_size(limits.head_bytes_max)
-        .half_close(false)
-        .pipeline_flush(true);
+        .half_close(false);
     protocol
 }
 

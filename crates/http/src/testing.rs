@@ -38,7 +38,6 @@ pub(crate) struct World {
     pub(crate) app: Arc<App>,
     pub(crate) tenant: Tenant,
     pub(crate) clock: Arc<HandClock>,
-    pub(crate) shutdown: CancellationToken,
     key: String,
     /// A key with every scope of another project.
     pub(crate) stranger: String,
@@ -69,7 +68,6 @@ impl World {
             let project = ProjectRow { tenant, name: "project".into(), created_at: clock.now() };
             engine.submit(Command::EnsureProject(project)).await.unwrap();
         }
-        let shutdown = CancellationToken::new();
         let vault = Arc::new(OpenVault { engine: engine.clone(), values: Mutex::default() });
         let app = App::start(AppParts {
             engine,
@@ -80,12 +78,12 @@ impl World {
             trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()],
             console_url: "http://console".into(),
             limits: HttpLimits::default(),
-            shutdown: shutdown.clone(),
+            shutdown: CancellationToken::new(),
         });
         let app = app.await.unwrap();
         let gateway = crate::gateway_router(app.clone());
         let console = crate::console_router(app.clone());
-        Self { app, tenant, clock, shutdown, key, stranger, gateway, console, _folder: folder }
+        Self { app, tenant, clock, key, stranger, gateway, console, _folder: folder }
     }
 
     /// A request to the gateway: `POST /hooks/x`.
@@ -96,11 +94,6 @@ impl World {
     /// A request to the console, with a key that may do everything: `GET /flows`.
     pub(crate) fn console(&self, line: &str) -> Call {
         Call::new(self.console.clone(), line, "/api/v1").key(&self.key)
-    }
-
-    /// The console as a listener serves it.
-    pub(crate) fn console_router(&self) -> Router {
-        self.console.clone()
     }
 
     /// A key of the project with these scopes.
@@ -120,7 +113,8 @@ impl World {
     /// Starts an execution with the input `{"n": 1}` and waits until it has ended or waits.
     pub(crate) async fn run(&self, flow: &str) -> String {
         let request = json!({"input": {"n": 1}});
-        let started = self.console(&format!("POST /flows/{flow}/executions")).json(request).send().await.is(202);
+        let started =
+            self.console(&format!("POST /flows/{flow}/executions")).json(request).send().await.is(202);
         let id = started.at("/id").as_str().unwrap().to_owned();
         self.until(&id, |status| !matches!(status, "queued" | "running")).await;
         id
@@ -194,7 +188,8 @@ pub(crate) fn signal_flow(name: &str) -> Json {
 
 /// A webhook with this config, then `data.set` with what came.
 pub(crate) fn hook_flow(name: &str, config: Json) -> Json {
-    let values = json!({"body": "{{ hook.body }}", "params": "{{ hook.params }}", "query": "{{ hook.query }}"});
+    let values =
+        json!({"body": "{{ hook.body }}", "params": "{{ hook.params }}", "query": "{{ hook.query }}"});
     let next = json!({"key": "next", "type": "data.set", "config": {"values": values}});
     two_nodes(name, json!({"key": "hook", "type": "trigger.webhook", "config": config}), next)
 }
@@ -237,7 +232,7 @@ impl Call {
         self
     }
 
-    pub(crate) fn from_peer(mut self, address: &str) -> Self {
+    pub(crate) fn peer(mut self, address: &str) -> Self {
         self.peer = address.to_owned();
         self
     }

@@ -10,7 +10,7 @@ pub const FLOW_EDGES_MAX: usize = 8_000;
 pub const FLOW_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Loops within loops.
 pub const LOOP_DEPTH_MAX: usize = 8;
-/// Node runs of one execution, unless the flow's `settings.steps_max` is lower.
+/// Node runs and loop iterations of one execution, unless the flow's `settings.steps_max` is lower.
 pub const EXECUTION_STEPS_MAX: u64 = 100_000;
 /// Bytes of the journal of one execution.
 pub const EXECUTION_JOURNAL_BYTES_MAX: u64 = 256 * 1024 * 1024;

@@ -191,6 +191,35 @@ impl Value {
         }
     }
 
+    /// Whether more than `max` arrays and objects are within each other. Looks no deeper than that.
+    pub fn is_deeper_than(&self, max: usize) -> bool {
+        match self {
+            Self::Null | Self::Bool(_) | Self::Number(_) | Self::Text(_) | Self::Secret(_) => false,
+            Self::Array(_) | Self::Object(_) if max == 0 => true,
+            Self::Array(items) => items.iter().any(|item| item.is_deeper_than(max - 1)),
+            Self::Object(members) => members.values().any(|member| member.is_deeper_than(max - 1)),
+        }
+    }
+
+    /// How many arrays and objects are within each other: 0 for a text, 1 for a list of texts. Goes
+    /// through the value level by level; to refuse one, ask [`Value::is_deeper_than`] first.
+    pub fn depth<'a>(&'a self) -> usize {
+        let mut depth = 0;
+        let mut level = vec![self];
+        loop {
+            level.retain(|value| matches!(value, Self::Array(_) | Self::Object(_)));
+            if level.is_empty() {
+                return depth;
+            }
+            depth += 1;
+            let parts = |value: &'a Self| {
+                let members = value.as_object().into_iter().flat_map(Object::values);
+                value.as_array().unwrap_or_default().iter().chain(members)
+            };
+            level = level.into_iter().flat_map(parts).collect();
+        }
+    }
+
     /// The value as `serde_json` has it, secrets masked.
     pub fn to_serde(&self) -> serde_json::Value {
         serde_json::to_value(self).unwrap_or(serde_json::Value::Null)
@@ -410,7 +439,7 @@ mod tests {
         check_round_trip(r#"{"b":1,"a":[null,true,-3,2.5,"ä\n"],"big":18446744073709551615,"o":{}}"#);
         check_round_trip("[]");
         // Every digit of a double survives: a journal that is read back must give the same values.
-        check_round_trip("[-2.140873863797507e-147,1.388786224825648e307]");
+        check_round_trip("[-2.140873863797507e-147,1.388786224825648e+307]");
     }
 
     #[test]
@@ -429,6 +458,22 @@ mod tests {
         assert_eq!(Value::secret("token").to_json(), r#"{"$secret":"token"}"#);
         let forged = Value::from_json(br#"{"$secret":"token"}"#).unwrap();
         assert!(!forged.holds_secret() && Value::secret("token").holds_secret());
+    }
+
+    #[test]
+    fn depth_counts_arrays_and_objects_within_each_other() {
+        let check = |json: &str, depth: usize| {
+            let value = Value::from_json(json.as_bytes()).unwrap();
+            assert_eq!(value.depth(), depth, "{json}");
+            assert!(!value.is_deeper_than(depth), "{json}");
+            assert_eq!(value.is_deeper_than(depth.saturating_sub(1)), depth > 0, "{json}");
+        };
+        check("1", 0);
+        check(r#""[[]]""#, 0);
+        check("[]", 1);
+        check(r#"{"a": [1, 2], "b": 3}"#, 2);
+        check(r#"[1, {"a": {}}, [[]], 2]"#, 3);
+        check(&format!("{}{}", "[".repeat(127), "]".repeat(127)), 127);
     }
 
     #[test]

@@ -9,8 +9,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use flux_model::execution::ExecutionStatus;
 use flux_model::ids::{OrganizationId, ProjectId};
+use flux_model::review::ReviewStatus;
 use flux_model::{ExecutionId, Tenant};
 use flux_store::page::PAGE_ROWS_MAX;
+use flux_store::reviews::ReviewFilter;
 use flux_store::{
     Command, ExecutionFilter, ExecutionRow, MemoryStore, Outcome, PageRequest, Step, Store, TimerName,
 };
@@ -164,7 +166,11 @@ impl Disk {
             TimerName::Machine(key) => Some((key, timer.due)),
             TimerName::Start => None,
         });
-        follower.check_timers(machine.collect())
+        follower.check_timers(machine.collect())?;
+        let filter = ReviewFilter { status: Some(ReviewStatus::Pending), execution: Some(row.id) };
+        let page = self.store.reviews(tenant(), &filter, PageRequest::first(PAGE_ROWS_MAX));
+        let pending = page.map_err(broken)?.items;
+        follower.check_reviews(&pending.into_iter().map(|row| row.request.id).collect())
     }
 
     fn check_slots(&self, plans: &Plans) -> Result<(), Violation> {

@@ -45,7 +45,9 @@ fn main() -> ExitCode {
 fn run(options: &Options) -> ExitCode {
     let seeds: Vec<u64> = match options.only {
         Some(seed) => vec![seed],
-        None => corpus().into_iter().chain(options.start..options.start.saturating_add(options.seeds)).collect(),
+        None => {
+            corpus().into_iter().chain(options.start..options.start.saturating_add(options.seeds)).collect()
+        }
     };
     // Failures are told again with their story; the default hook would only repeat them.
     std::panic::set_hook(Box::new(|_| ()));

@@ -120,9 +120,7 @@ pub(crate) fn is_result_of(result: &ExecutionResult, error: Option<&ErrorSummary
     match result {
         ExecutionResult::Succeeded { .. } => error.is_none(),
         ExecutionResult::Failed { error: full } => error.is_some_and(|error| error.code == full.code),
-        ExecutionResult::Cancelled { .. } => {
-            error.is_some_and(|error| error.code == ErrorCode::Cancelled)
-        }
+        ExecutionResult::Cancelled { .. } => error.is_some_and(|error| error.code == ErrorCode::Cancelled),
     }
 }
 

@@ -44,7 +44,7 @@ impl Story {
             lines.push(format!("{stamp}  {line}"));
         }
         // A hasher that is written to never fails.
-        let _ = write!(self.hash, "{now_ms} {line}\n");
+        let _ = writeln!(self.hash, "{now_ms} {line}");
     }
 
     pub(crate) fn hash(&self) -> u64 {

@@ -34,6 +34,8 @@ pub(crate) struct Weather {
     pub(crate) evict: u32,
     /// Whether pure tasks take their time.
     pub(crate) slow_pure: bool,
+    /// Bytes after which a journal is too large.
+    pub(crate) journal_bytes_max: u64,
     /// How often somebody outside does something, in all.
     pub(crate) visits: u32,
 }
@@ -43,10 +45,10 @@ impl Weather {
         let storm = rng.u32(..100) < 30;
         let mut rate = |rates: [u32; 4]| rates[if storm { 1 + rng.usize(..3) } else { rng.usize(..4) }];
         Self {
-            crash: rate([0, 20, 60, 200]),
-            crashes_left: rate([0, 2, 4, 7]),
-            commit_fails: rate([0, 0, 10, 40]),
-            commit_lost: rate([0, 0, 10, 40]),
+            crash: rate([0, 40, 100, 300]),
+            crashes_left: rate([0, 3, 6, 10]),
+            commit_fails: rate([0, 5, 20, 80]),
+            commit_lost: rate([0, 5, 20, 80]),
             commit_ms_max: u64::from(rate([1, 4, 40, 800])),
             duplicate: rate([0, 50, 150, 400]),
             late: rate([0, 20, 100, 300]),
@@ -57,6 +59,7 @@ impl Weather {
             never: rate([0, 5, 20, 60]),
             evict: rate([0, 300, 700, 1_000]),
             slow_pure: rate([0, 0, 1, 1]) == 1,
+            journal_bytes_max: u64::from(rate([u32::MAX, u32::MAX, 60_000, 8_000])),
             visits: rate([4, 10, 20, 40]),
         }
     }

@@ -9,7 +9,7 @@ use flux_model::ExecutionId;
 use flux_model::review::ReviewStatus;
 
 use crate::catalog::catalog;
-use crate::checks::acknowledged::Told;
+use crate::checks::acknowledged::{self, Told};
 use crate::checks::durable::Durable;
 use crate::checks::effects::Outside;
 use crate::checks::{slots, stuck};
@@ -42,7 +42,7 @@ pub(crate) enum Occurrence {
     /// Somebody comes by.
     Visit,
     /// A message arrives, if the process it was sent in still lives.
-    Deliver { life: u32, message: Message },
+    Deliver { life: u32, message: Box<Message> },
     /// Entries that nobody waits for are written.
     Flush { life: u32, of: ExecutionId },
     /// A batch becomes durable.
@@ -173,6 +173,7 @@ impl World {
             self.disk.store().review(tenant(), id).ok().flatten().map(|row| row.status)
         };
         stuck::check(durable, &self.plans, review)?;
+        acknowledged::check_at_rest(&self.told, durable)?;
         // Whoever was told to stop has stopped by now.
         for (name, plan) in &self.plans {
             let rows = durable.values().map(|kept| &kept.row).filter(|row| row.flow == *name);
@@ -193,7 +194,7 @@ impl World {
             Occurrence::Visit => self.visit(),
             Occurrence::Deliver { life, message } if life == self.life => {
                 if !self.crashes_here() {
-                    self.deliver(message);
+                    self.deliver(*message);
                 }
             }
             Occurrence::Flush { life, of } if life == self.life => self.flush(of),
@@ -272,10 +273,16 @@ impl World {
         }
         if hits(&mut self.rng, self.weather.duplicate) {
             let again = after_ms + self.delay();
-            self.later(again, Occurrence::Deliver { life: self.life, message: message.clone() });
+            self.deliver_after(again, message.clone());
         }
         let after = after_ms + self.delay();
-        self.later(after, Occurrence::Deliver { life: self.life, message });
+        self.deliver_after(after, message);
+    }
+
+    /// Has a message arrive at that time, once.
+    pub(crate) fn deliver_after(&mut self, after_ms: u64, message: Message) {
+        let message = Box::new(message);
+        self.later(after_ms, Occurrence::Deliver { life: self.life, message });
     }
 
     fn delay(&mut self) -> u64 {

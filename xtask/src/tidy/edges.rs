@@ -44,19 +44,19 @@ const ROOMS: &[Room] = &[
         ],
         tests_see: &["flux-store-sqlite"],
     },
-    room(
-        "flux-http",
-        &[
+    Room {
+        name: "flux-http",
+        sees: &[
             "flux-core",
             "flux-egress",
             "flux-engine",
             "flux-model",
             "flux-nodes",
-            "flux-objects",
             "flux-store",
             "flux-triggers",
         ],
-    ),
+        tests_see: &["flux-objects"],
+    },
     room(
         "flux",
         &[
@@ -69,10 +69,10 @@ const ROOMS: &[Room] = &[
             "flux-objects",
             "flux-store",
             "flux-store-sqlite",
-            "flux-triggers",
         ],
     ),
     room("flux-sim", &["flux-core", "flux-model", "flux-store"]),
+    room("flux-bench", &["flux-model", "flux-store", "flux-store-sqlite"]),
     room("xtask", &["flux-model"]),
 ];
 

@@ -14,6 +14,7 @@ use super::pure_nodes::elements;
 use super::scope::element_value;
 use super::state::{Elements, Iteration, NodeState, Phase, Place, Work};
 use super::turn::{Job, Turn};
+use crate::bounds::check_output;
 
 impl Turn {
     /// A node with `for_each` begins.
@@ -56,6 +57,10 @@ impl Turn {
                 Next::Iteration(item, index) => self.open_iteration(place, item, index),
                 Next::Done(output) => {
                     let path = self.path(place);
+                    if let Err(failure) = check_output(&output.value) {
+                        self.fail_attempt(&At { place, path, attempt: 1, element: None }, failure);
+                        return;
+                    }
                     let (ports, value) = (output.ports.clone(), output.value.clone());
                     self.record(JournalEvent::NodeSucceeded { path, ports, output: Some(value) });
                     self.settle(place, NodeState::Succeeded(output));
@@ -103,6 +108,11 @@ impl Turn {
         let plan = self.exec.plan.clone();
         let owner = self.node_index(place);
         let path = self.path(place).element(index);
+        // Iterations count too: a body may hold nothing that does, and loops multiply.
+        if let Err(failure) = self.count_step() {
+            self.fail_execution(&At { place, path, attempt: 1, element: None }, failure);
+            return;
+        }
         let value = element_value(&item, index);
         let Some(body) = plan.nodes[owner].body else { return };
         let iteration = Iteration { parent: place, path, index, item: item.clone() };

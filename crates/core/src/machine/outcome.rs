@@ -13,6 +13,7 @@ use super::evaluate::At;
 use super::start::Journaled;
 use super::state::{NodeState, Phase, Place, Work, WorkState};
 use super::turn::{Job, Turn};
+use crate::bounds::check_output;
 
 impl Turn {
     /// A running attempt ended.
@@ -40,9 +41,14 @@ impl Turn {
         Some(self.at(path, &work))
     }
 
-    /// A node, or one element of it, ended well.
+    /// A node, or one element of it, ended well, unless its output cannot be kept. What the journal
+    /// holds already was checked before it got there.
     pub(super) fn succeed(&mut self, at: &At, output: TaskOutput, journaled: Journaled) {
         let known = journaled == Journaled::Yes;
+        if !known && let Err(failure) = check_output(&output.value) {
+            self.fail_attempt(at, failure);
+            return;
+        }
         self.record(JournalEvent::NodeSucceeded {
             path: at.path.clone(),
             ports: output.ports.clone(),

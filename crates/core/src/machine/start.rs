@@ -163,7 +163,7 @@ impl Turn {
         self.exec.recorded.as_ref()?.outputs.get(&*self.node(place).key).cloned()
     }
 
-    fn count_step(&mut self) -> Result<(), Failure> {
+    pub(super) fn count_step(&mut self) -> Result<(), Failure> {
         let max = self.exec.plan.settings().steps_max.unwrap_or(EXECUTION_STEPS_MAX);
         self.exec.steps += 1;
         if self.exec.steps == max / 2 + 1 && max > 1 {

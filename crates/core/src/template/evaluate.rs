@@ -13,7 +13,7 @@ use flux_model::value::Value;
 use super::error::TemplateError;
 use super::expression::{Expr, Missing, Node};
 use super::meter::check_value;
-use super::path::{Path, Stop};
+use super::path::Path;
 use super::run::Run;
 use super::scope::Scope;
 
@@ -68,20 +68,16 @@ impl<'a> Evaluation<'a> {
         }
     }
 
+    /// Where a path leads. The scope is asked for a root once, and only when it is reached.
     fn path(&self, path: &'a Path, missing: Missing) -> Result<Value, TemplateError> {
-        match (self.follow(path), missing) {
-            (Ok(value), _) => Ok(value),
-            (Err(_), Missing::Foreseen) => Ok(Value::Null),
-            (Err(stop), Missing::Reported) => self.run.missing(*stop),
-        }
-    }
-
-    /// Follows a path from its root, for which the scope is asked once and only when it is reached.
-    fn follow(&self, path: &'a Path) -> Result<Value, Box<Stop>> {
         let mut roots = self.roots.borrow_mut();
-        match roots.entry(&path.root).or_insert_with(|| self.scope.root(&path.root)) {
-            Some(root) => path.follow(root),
-            None => Err(Box::new(path.unknown_root(&self.scope.root_names()))),
+        let root = roots.entry(&path.root).or_insert_with(|| self.scope.root(&path.root));
+        let found = root.as_ref().map(|root| path.follow(root));
+        match (found, missing) {
+            (Some(Ok(value)), _) => Ok(value.clone()),
+            (Some(Err(_)) | None, Missing::Foreseen) => Ok(Value::Null),
+            (Some(Err((reached, depth))), Missing::Reported) => self.run.missing(path.stop(reached, depth)),
+            (None, Missing::Reported) => self.run.missing(path.unknown_root(&self.scope.root_names())),
         }
     }
 }

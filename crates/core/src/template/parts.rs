@@ -8,7 +8,7 @@ use indexmap::IndexSet;
 
 use super::error::TemplateError;
 use super::evaluate::Evaluation;
-use super::expression::Node;
+use super::expression::{Expr, Node};
 use super::lexer::lex;
 use super::meter::TextBuilder;
 use super::parser::parse;
@@ -76,6 +76,13 @@ impl Body {
         scope: &dyn Scope,
         warnings: &mut Warnings,
     ) -> Result<Value, TemplateError> {
+        // A path alone is by far the commonest, and where it leads somewhere it needs no more than this.
+        if let Self::Whole(Node { kind: Expr::Path(path, _), .. }) = self
+            && let Some(root) = scope.root(&path.root)
+            && let Ok(value) = path.follow(&root)
+        {
+            return Ok(value.clone());
+        }
         let evaluation = Evaluation::new(scope);
         let result = match self {
             Self::Literal(value) => Ok(value.clone()),

@@ -59,16 +59,14 @@ pub(crate) enum Near {
 }
 
 impl Path {
-    /// Follows the path from the value of its root. The boxed error keeps the common case small.
-    pub(crate) fn follow(&self, root: &Value) -> Result<Value, Box<Stop>> {
+    /// Follows the path from the value of its root. Where it leads nowhere, gives the value at which
+    /// it stopped and the number of the step that was not there.
+    pub(crate) fn follow<'v>(&self, root: &'v Value) -> Result<&'v Value, (&'v Value, usize)> {
         let mut value = root;
         for (depth, segment) in self.segments.iter().enumerate() {
-            value = match step(value, segment) {
-                Some(next) => next,
-                None => return Err(Box::new(self.stop(value, depth))),
-            };
+            value = step(value, segment).ok_or((value, depth))?;
         }
-        Ok(value.clone())
+        Ok(value)
     }
 
     /// The explanation that there is no such root.
@@ -91,7 +89,8 @@ impl Path {
         shorten(&self.to_string())
     }
 
-    fn stop(&self, reached: &Value, depth: usize) -> Stop {
+    /// The explanation that the value `reached` has no part that step number `depth` names.
+    pub(crate) fn stop(&self, reached: &Value, depth: usize) -> Stop {
         let segment = &self.segments[depth];
         let problem = explain(reached, segment);
         Stop {

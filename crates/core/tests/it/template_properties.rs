@@ -128,7 +128,8 @@ proptest! {
     #[test]
     fn text_without_expressions_is_itself(text in "[^{]*(\\{[^{]+)*") {
         let scope = Input { input: Value::Null, on_missing: OnMissing::Null };
-        let value = Template::compile(&text).and_then(|template| template.evaluate(&scope, &mut Warnings::new()));
+        let compiled = Template::compile(&text);
+        let value = compiled.and_then(|template| template.evaluate(&scope, &mut Warnings::new()));
         prop_assert_eq!(value, Ok(Value::text(&text)));
     }
 }

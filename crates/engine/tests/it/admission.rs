@@ -139,13 +139,11 @@ fn a_disk_that_is_behind_is_not_given_more() {
     world.output("limited", "0");
     world.store.close();
     let engine = world.engine().clone();
-    let admitted: Vec<_> = world.on(async move {
-        let admit = |n: i32| {
-            let engine = engine.clone();
-            tokio::spawn(async move { engine.admit(admission("limited", &n.to_string())).await })
-        };
-        (0..5).map(admit).collect()
-    });
+    let admit = |n: i32| {
+        let engine = engine.clone();
+        world.spawn(async move { engine.admit(admission("limited", &n.to_string())).await })
+    };
+    let admitted: Vec<_> = (0..5).map(admit).collect();
     world.until("they are pending", || world.engine().stats().pending_commands == 5);
     let refused = world.try_admit("limited", "6").unwrap_err();
     assert!(refused.to_string().contains("admission_pending_max"), "{refused}");

@@ -63,9 +63,7 @@ fn a_shutdown_lets_running_steps_reach_their_commit() {
         let id = world.admit("pair", "{}");
         world.until("a runs", || world.probe.count("a") == 1);
         let engine = world.engine().clone();
-        let stopped = world.on(async move {
-            tokio::spawn(async move { engine.shutdown(Duration::from_secs(3_600)).await })
-        });
+        let stopped = world.spawn(async move { engine.shutdown(Duration::from_secs(3_600)).await });
         world.until("it stops", || world.engine().health().state == HealthState::Stopping);
         assert_eq!(world.try_admit("pair", "{}").unwrap_err().code().as_str(), "overloaded");
         world.probe.release("a");

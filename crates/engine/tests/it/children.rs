@@ -1,8 +1,9 @@
 //! Executions that call executions.
 
-use flux_model::Value;
 use flux_model::execution::{ExecutionResult, ExecutionStatus, WaitOn};
-use flux_store::{ExecutionFilter, PageRequest, Store};
+use flux_model::journal::{Entry, JournalEvent, Record};
+use flux_model::{Timestamp, Value};
+use flux_store::{Append, Command, ExecutionFilter, PageRequest, StatusChange, Step, Store};
 
 use crate::world::{Backend, World, on_each, probe, sequence, tenant};
 
@@ -111,5 +112,27 @@ fn one_execution_signals_another() {
             panic!("it succeeded")
         };
         assert_eq!(error.code.as_str(), "conflict", "{}", error.message);
+    });
+}
+
+#[test]
+fn a_child_whose_cancellation_was_lost_is_cancelled_after_the_restart() {
+    on_each(|mut world| {
+        publish_pair(&world, "");
+        world.probe.hold("work");
+        let id = world.admit("parent", "{}");
+        let parent = world.reaches(id, ExecutionStatus::Waiting);
+        world.is_owned(1);
+        let child = children_of(&world, id)[0].id;
+        // The parent's end is durable, and the process stops before it is carried out.
+        let (at, result) = (Timestamp::default(), ExecutionResult::Cancelled { reason: "enough".to_owned() });
+        let entry = Entry { seq: parent.next_seq, at, event: JournalEvent::Finished { result } };
+        let change = StatusChange::Cancelled { reason: "enough".to_owned(), at };
+        let record = Record::new(vec![entry]).0.encode();
+        let step = Step { record, entries: 1, change: Some(change), ..Step::default() };
+        let append = Append { tenant: tenant(), execution: id, expected_next_seq: parent.next_seq, step };
+        world.on(world.engine().submit(Command::Append(Box::new(append)))).unwrap();
+        world.restart();
+        world.reaches(child, ExecutionStatus::Cancelled);
     });
 }

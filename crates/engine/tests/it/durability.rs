@@ -38,8 +38,7 @@ fn nobody_is_told_before_it_is_durable() {
     world.store.close();
     let engine = world.engine().clone();
     let waiting = Waiting { until: Until::End, timeout: Duration::from_secs(3_600) };
-    let told = world
-        .on(async move { tokio::spawn(async move { engine.run(admission("pure", "{}"), waiting).await }) });
+    let told = world.spawn(async move { engine.run(admission("pure", "{}"), waiting).await });
     world.settle();
     assert!(!told.is_finished());
     world.store.open();
@@ -98,8 +97,7 @@ fn those_who_wait_are_told_when_the_store_fails() {
     world.probe.hold("a");
     let engine = world.engine().clone();
     let waiting = Waiting { until: Until::End, timeout: Duration::from_secs(3_600) };
-    let told = world
-        .on(async move { tokio::spawn(async move { engine.run(admission("one", "{}"), waiting).await }) });
+    let told = world.spawn(async move { engine.run(admission("one", "{}"), waiting).await });
     world.until("a runs", || world.probe.count("a") == 1);
     world.store.fail();
     world.probe.release("a");

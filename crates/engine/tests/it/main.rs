@@ -1,5 +1,7 @@
 //! The engine from outside, on the store in memory and on SQLite, with a clock that tests move.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
 mod admission;
 mod cancelling;
 mod children;

@@ -24,6 +24,7 @@ use flux_store::{Command, ExecutionRow, MemoryStore, Outcome, PageRequest, Store
 use flux_store_sqlite::{Options, SqliteStore};
 use futures::future::BoxFuture;
 use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
 
 use crate::clock::{Counting, VirtualClock};
 use crate::probe::{Probe, ProbeNode};
@@ -173,6 +174,14 @@ impl World {
         })
     }
 
+    /// Begins something that goes on beside the test.
+    pub(crate) fn spawn<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.runtime.as_ref().unwrap().spawn(work)
+    }
+
     /// Publishes a flow. `$world` in it becomes the name of this world.
     pub(crate) fn publish(&self, flow: &str) {
         let flow: Flow = serde_json::from_str(&flow.replace("$world", &self.name)).unwrap();
@@ -202,18 +211,16 @@ impl World {
     /// Admits a flow and waits for its end.
     pub(crate) fn run(&self, flow: &str, input: &str) -> ExecutionResult {
         let waiting = Waiting { until: Until::End, timeout: Duration::from_secs(3_600) };
-        match self.on(self.engine().run(admission(flow, input), waiting)).unwrap().1 {
-            Answer::Ended(result) => result,
-            other => panic!("{other:?}"),
-        }
+        let answer = self.on(self.engine().run(admission(flow, input), waiting)).unwrap().1;
+        let Answer::Ended(result) = answer else { panic!("{answer:?}") };
+        result
     }
 
     /// Admits a flow that must succeed; gives its output.
     pub(crate) fn output(&self, flow: &str, input: &str) -> Value {
-        match self.run(flow, input) {
-            ExecutionResult::Succeeded { output } => output,
-            other => panic!("{other:?}"),
-        }
+        let result = self.run(flow, input);
+        let ExecutionResult::Succeeded { output } = result else { panic!("{result:?}") };
+        output
     }
 
     pub(crate) fn row(&self, id: ExecutionId) -> ExecutionRow {
@@ -228,7 +235,12 @@ impl World {
 
     /// Waits until nobody owns an execution.
     pub(crate) fn is_idle(&self) {
-        self.until("nothing is owned", || self.engine().stats().owned == 0);
+        self.is_owned(0);
+    }
+
+    /// Waits until this many executions are owned.
+    pub(crate) fn is_owned(&self, owned: usize) {
+        self.until(&format!("{owned} are owned"), || self.engine().stats().owned == owned);
     }
 
     /// Waits for something. Meanwhile the process runs, but the time of day stands still.

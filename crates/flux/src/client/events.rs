@@ -15,6 +15,8 @@ pub(crate) struct Event {
     pub(crate) name: String,
     /// Its data.
     pub(crate) data: String,
+    /// Its id: what a client that comes back goes on from.
+    pub(crate) id: Option<String>,
 }
 
 /// A stream of events.
@@ -91,7 +93,8 @@ impl Parser {
                 }
                 self.event.data.push_str(value);
             }
-            // Comments keep the connection alive; ids and pauses are for clients that come back.
+            "id" => self.event.id = Some(value.to_owned()),
+            // Comments keep the connection alive; how long to wait is this side's business.
             _ => {}
         }
     }

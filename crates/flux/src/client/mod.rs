@@ -21,7 +21,6 @@ use hyper_util::rt::TokioExecutor;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use url::Url;
 
 pub(crate) use events::Events;
 pub(crate) use problem::Problem;
@@ -77,14 +76,12 @@ impl Client {
         tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
         tcp.set_nodelay(true);
         tcp.enforce_http(false);
-        let connector =
-            HttpsConnectorBuilder::new().with_tls_config(tls()?).https_or_http().enable_http1().wrap_connector(tcp);
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls()?)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(tcp);
         Ok(Self { connections: Connections::builder(TokioExecutor::new()).build(connector), target })
-    }
-
-    /// The server.
-    pub(crate) fn server(&self) -> &Url {
-        &self.target.server
     }
 
     pub(crate) async fn get(&self, path: &str) -> Result<Value, CommandError> {
@@ -140,7 +137,12 @@ impl Client {
             .map_err(|error| self.unreachable(format!("it answers, but not as Flux does ({error})")))
     }
 
-    fn request(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Request<Full<Bytes>>, CommandError> {
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Request<Full<Bytes>>, CommandError> {
         let base = self.target.server.as_str().trim_end_matches('/');
         let mut request = Request::builder()
             .method(method)
@@ -165,7 +167,10 @@ impl Client {
             .map_err(|error| CommandError::usage(format!("{base} is not the address of a server: {error}")))
     }
 
-    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<http::Response<Incoming>, CommandError> {
+    async fn exchange(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<http::Response<Incoming>, CommandError> {
         self.connections.request(request).await.map_err(|error| self.unreachable(innermost(&error)))
     }
 
@@ -176,9 +181,12 @@ impl Client {
 
     fn problem(&self, status: u16, body: &[u8]) -> CommandError {
         let mut problem = Problem::from_body(status, body);
-        if status == 401 && self.target.key.is_none() {
-            problem.hint = Some("pass a key with --key or in FLUX_KEY".to_owned());
-        }
+        let hint = match (status, problem.code.as_str()) {
+            (401, _) if self.target.key.is_none() => Some("pass a key with --key or in FLUX_KEY"),
+            (404, "flow_not_found") => Some("`flux flow list` lists the flows there are"),
+            _ => None,
+        };
+        problem.hint = hint.map(str::to_owned);
         CommandError::Server(Box::new(problem))
     }
 

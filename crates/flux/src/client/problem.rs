@@ -77,7 +77,11 @@ mod tests {
     fn problems_are_read_and_other_answers_become_one() {
         check(r#"{"code":"conflict","title":"T","detail":"D"}"#, "conflict", "D");
         check(r#"{"code":"conflict","title":"T"}"#, "conflict", "T");
-        check(r#"{"code":"later","detail":"D","diagnostics":[{"code":"unknown to this version"}]}"#, "later", "D");
+        check(
+            r#"{"code":"later","detail":"D","diagnostics":[{"code":"unknown to this version"}]}"#,
+            "later",
+            "D",
+        );
         check("<html>Bad gateway", "http_502", "<html>Bad gateway");
         check("", "http_502", "HTTP status 502");
         check("[1]", "http_502", "[1]");

@@ -24,7 +24,14 @@ pub(crate) struct TargetOptions {
     #[arg(long, global = true, env = "FLUX_SERVER", value_name = "URL", help_heading = "Server")]
     server: Option<Url>,
     /// API key [default: that of `flux dev` in this project]
-    #[arg(long, global = true, env = "FLUX_KEY", value_name = "KEY", hide_env_values = true, help_heading = "Server")]
+    #[arg(
+        long,
+        global = true,
+        env = "FLUX_KEY",
+        value_name = "KEY",
+        hide_env_values = true,
+        help_heading = "Server"
+    )]
     key: Option<String>,
 }
 
@@ -74,7 +81,9 @@ impl Target {
         let default = || Url::parse(SERVER_DEFAULT).expect("the default is a URL");
         let (server, way_out) = match (&options.server, &dev) {
             (Some(server), _) => (server.clone(), "check --server or FLUX_SERVER"),
-            (None, Some(dev)) => (dev.console.clone(), "start it with `flux dev`, or name another server with --server"),
+            (None, Some(dev)) => {
+                (dev.console.clone(), "start it with `flux dev`, or name another server with --server")
+            }
             (None, None) => (default(), "start one with `flux dev`, or name one with --server"),
         };
         if !matches!(server.scheme(), "http" | "https") {
@@ -92,7 +101,8 @@ mod tests {
     use super::*;
 
     fn check(server: Option<&str>, key: Option<&str>, expected: (&str, Option<&str>)) {
-        let options = TargetOptions { server: server.map(|url| url.parse().unwrap()), key: key.map(str::to_owned) };
+        let options =
+            TargetOptions { server: server.map(|url| url.parse().unwrap()), key: key.map(str::to_owned) };
         let dev = DevServer {
             gateway: "http://127.0.0.1:5000".parse().unwrap(),
             console: "http://127.0.0.1:5001".parse().unwrap(),

@@ -25,7 +25,8 @@ impl Cancel {
         if let Some(reason) = self.reason {
             body["reason"] = reason.into();
         }
-        let answer = remote.client.post(&format!("/executions/{}/cancel", encode(&self.execution)), &body).await?;
+        let answer =
+            remote.client.post(&format!("/executions/{}/cancel", encode(&self.execution)), &body).await?;
         match remote.out.format() {
             Format::Json => remote.out.json(&answer),
             Format::Text => remote.out.line(format!("{} was asked to stop", self.execution)),

@@ -15,7 +15,9 @@ use crate::server::dev::{self, DevSetup};
 
 /// Run the project in this folder: every role in one process, flows published as they are saved
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  flux dev\n  flux dev --gateway 127.0.0.1:0 --console 127.0.0.1:0 --json")]
+#[command(
+    after_help = "Examples:\n  flux dev\n  flux dev --gateway 127.0.0.1:0 --console 127.0.0.1:0 --json"
+)]
 pub(crate) struct Dev {
     /// Where webhooks are served; loopback only, port 0 picks a free one [default: 127.0.0.1:4000]
     #[arg(long, value_name = "ADDR")]
@@ -36,7 +38,8 @@ impl Dev {
         config.console.address = loopback("console", self.console.unwrap_or(config.console.address))?;
         config.storage.data = self.data.unwrap_or_else(|| project.data());
         config.access.project = project.name();
-        let runtime = serve::runtime(config.process.threads).context("the async runtime cannot be started")?;
+        let runtime =
+            serve::runtime(config.process.threads).context("the async runtime cannot be started")?;
         runtime.block_on(dev::run(DevSetup { project, config }, out))
     }
 }

@@ -10,18 +10,21 @@ use crate::error::Exit;
 use crate::output::moment::{duration, now, relative};
 use crate::output::style::{self, paint};
 use crate::output::table::{Cell, Table};
-use crate::output::{Format, Out};
+use crate::output::{Format, Out, readable};
+
+/// What `--status` takes.
+const STATUSES: [&str; 6] = ["queued", "running", "waiting", "succeeded", "failed", "cancelled"];
 
 /// List executions, or show one
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  flux executions --status failed --since 1h\n  flux executions exec_01k2m3n4p5q6r7s8t9v0w1x2y3\n  flux executions --flow orders --json | jq -r '.items[].id'"
+    after_help = "Examples:\n  flux executions --status failed,cancelled --since 1h\n  flux executions exec_01k2m3n4p5q6r7s8t9v0w1x2y3\n  flux executions --flow orders --json | jq -r '.items[].id'"
 )]
 pub(crate) struct Executions {
     /// Show this execution with its node runs
     execution: Option<String>,
-    /// Only with this status; may be given several times
-    #[arg(long, value_name = "STATUS", value_parser = ["queued", "running", "waiting", "succeeded", "failed", "cancelled"])]
+    /// Only with this status, or one of several separated by commas
+    #[arg(long, value_name = "STATUS", value_delimiter = ',', value_parser = STATUSES)]
     status: Vec<String>,
     /// Only of this flow
     #[arg(long)]
@@ -122,16 +125,21 @@ async fn show(remote: &mut Remote, id: &str) -> Ended {
     }
     if let Some(output) = &execution.output {
         remote.out.line("");
-        remote.out.line(serde_json::to_string_pretty(output).unwrap_or_default());
+        remote.out.line(readable(output));
     }
     Ok(Exit::Success)
 }
 
 fn show_head(execution: &Execution, out: &mut Out) {
-    let label = |text: &str| paint(style::DIM, format!("{text:<10}"));
+    let label = |text: &str| paint(style::DIM, format!("{text:<11}"));
     let status = paint(style::of_status(execution.status), execution.status.as_str());
     out.line(format!("{} {} {status}", paint(style::STRONG, &execution.id), execution.flow));
-    out.line(format!("{}{} ({})", label("accepted"), execution.created_at.0, relative(execution.created_at.0, now())));
+    out.line(format!(
+        "{}{} ({})",
+        label("accepted"),
+        execution.created_at.0,
+        relative(execution.created_at.0, now())
+    ));
     if let Some(end) = execution.ended_at {
         out.line(format!("{}{} after {}", label("ended"), end.0, lasted(execution.created_at.0, end.0)));
     }
@@ -142,7 +150,14 @@ fn show_head(execution: &Execution, out: &mut Out) {
     }
     if let Some(error) = &execution.error {
         let place = error.node.as_ref().map_or_else(String::new, |node| format!("node {node}: "));
-        out.line(format!("{}{}{place}{}{} [{}]", label("error"), style::ERROR, error.message, style::RESET, error.code));
+        out.line(format!(
+            "{}{}{place}{}{} [{}]",
+            label("error"),
+            style::ERROR,
+            error.message,
+            style::RESET,
+            error.code
+        ));
     }
 }
 

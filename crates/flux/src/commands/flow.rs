@@ -15,7 +15,7 @@ use crate::error::{CommandError, Exit};
 use crate::output::moment::{now, relative};
 use crate::output::style::{self, paint};
 use crate::output::table::{Cell, Table};
-use crate::output::{Format, Out, diagnostics};
+use crate::output::{Format, Out, diagnostics, readable};
 use crate::project::check::{Checker, can_run};
 use crate::project::publish::publish;
 use crate::project::{self, FlowFile, read_flows};
@@ -46,7 +46,9 @@ struct Validate {
 
 /// Publish flow files: check, save, make active
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  flux flow publish\n  flux flow publish flows/orders.json --server https://flux.example.com")]
+#[command(
+    after_help = "Examples:\n  flux flow publish\n  flux flow publish flows/orders.json --server https://flux.example.com"
+)]
 struct Publish {
     /// The files [default: all in flows/ of this project]
     files: Vec<PathBuf>,
@@ -66,7 +68,9 @@ struct List {
 
 /// Print a flow of the server as a flow file
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  flux flow export orders > flows/orders.json\n  flux flow export orders --version 3")]
+#[command(
+    after_help = "Examples:\n  flux flow export orders > flows/orders.json\n  flux flow export orders --version 3"
+)]
 struct Export {
     /// The flow's name
     name: String,
@@ -79,7 +83,9 @@ impl Flow {
     pub(crate) fn run(self, global: &Global, out: Out) -> Ended {
         match self.action {
             Action::Validate(validate) => validate.run(out),
-            Action::Publish(publish) => remote(global, out, async |mut remote| publish.run(&mut remote).await),
+            Action::Publish(publish) => {
+                remote(global, out, async |mut remote| publish.run(&mut remote).await)
+            }
             Action::List(list) => remote(global, out, async |mut remote| list.run(&mut remote).await),
             Action::Diff(diff) => remote(global, out, async |mut remote| diff.run(&mut remote).await),
             Action::Export(export) => remote(global, out, async |mut remote| export.run(&mut remote).await),
@@ -161,10 +167,13 @@ impl Publish {
         }
         match remote.out.format() {
             Format::Json => {
-                let items: Vec<Value> = results.iter().map(|(file, outcome)| published(file, outcome)).collect();
+                let items: Vec<Value> =
+                    results.iter().map(|(file, outcome)| published(file, outcome)).collect();
                 remote.out.json(&json!({"items": items}));
             }
-            Format::Text => results.iter().for_each(|(file, outcome)| show_published(file, outcome, &mut remote.out)),
+            Format::Text => {
+                results.iter().for_each(|(file, outcome)| show_published(file, outcome, &mut remote.out))
+            }
         }
         Ok(exit)
     }
@@ -257,7 +266,7 @@ impl Export {
         let definition = &answer["definition"];
         match remote.out.format() {
             Format::Json => remote.out.json(definition),
-            Format::Text => remote.out.line(serde_json::to_string_pretty(definition).unwrap_or_default()),
+            Format::Text => remote.out.line(readable(definition)),
         }
         Ok(Exit::Success)
     }

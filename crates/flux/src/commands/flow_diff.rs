@@ -1,6 +1,5 @@
 //! `flux flow diff`: what differs between two versions of a flow.
 
-
 use clap::Args;
 use serde::Deserialize;
 use serde_json::Value;
@@ -16,7 +15,9 @@ const VALUE_CHARS_MAX: usize = 120;
 
 /// Say what differs between two versions of a flow
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  flux flow diff orders\n  flux flow diff orders --from 2 --to 3\n\nExits with 1 if the versions differ.")]
+#[command(
+    after_help = "Examples:\n  flux flow diff orders\n  flux flow diff orders --from 2 --to 3\n\nExits with 1 if the versions differ."
+)]
 pub(super) struct Diff {
     /// The flow's name
     name: String,

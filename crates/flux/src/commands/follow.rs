@@ -9,7 +9,7 @@ use crate::client::answers::Execution;
 use crate::client::{encode, parse};
 use crate::error::{CommandError, Exit};
 use crate::output::style::{self, paint};
-use crate::output::{Format, Progress};
+use crate::output::{Format, Progress, readable};
 use flux_model::ExecutionStatus;
 
 /// Pause before the first look; each further one is longer.
@@ -28,20 +28,13 @@ async fn wait(remote: &mut Remote, id: &str) -> Result<Value, CommandError> {
     let progress = Progress::start(&remote.out, format!("{id} is starting"));
     let path = format!("/executions/{}", encode(id));
     let mut pause = PAUSE_FIRST;
-    let mut told = String::new();
     loop {
         let answer = remote.client.get(&path).await?;
         let execution: Execution = parse(answer.clone())?;
         if execution.status.is_terminal() {
             return Ok(answer);
         }
-        let text = describe(&execution);
-        if execution.status == ExecutionStatus::Waiting && text != told && !progress.is_shown() {
-            // Without a spinner, whoever reads along still hears what is waited for, once.
-            remote.out.note(&text);
-        }
-        progress.say(&text);
-        told = text;
+        progress.say(describe(&execution));
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(PAUSE_MAX);
     }
@@ -69,10 +62,7 @@ pub(crate) fn finished(remote: &mut Remote, answer: Value) -> Ended {
     let status = paint(style::of_status(execution.status), execution.status.as_str());
     remote.out.note(format!("{} {status}", execution.id));
     if let Some(output) = execution.output.filter(|_| exit == Exit::Success) {
-        match output {
-            Value::String(text) => remote.out.line(text),
-            other => remote.out.line(serde_json::to_string_pretty(&other).unwrap_or_default()),
-        }
+        remote.out.line(readable(&output));
     }
     if let Some(error) = execution.error {
         let place = error.node.map_or_else(String::new, |node| format!("node {node}: "));

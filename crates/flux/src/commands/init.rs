@@ -1,6 +1,5 @@
 //! `flux init`: a new project folder from a template, or a server configuration with fresh keys.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -11,9 +10,9 @@ use serde_json::json;
 use super::Ended;
 use crate::config::starter;
 use crate::error::{CommandError, Exit};
+use crate::file::{Secrecy, write_new};
 use crate::output::{Format, Out, style};
 use crate::project::template::Template;
-use crate::project::{DATA_FOLDER, PROJECT_FILE};
 
 /// What git shall not see of a project.
 const GITIGNORE: &str = ".flux/\n";
@@ -21,7 +20,7 @@ const GITIGNORE: &str = ".flux/\n";
 /// Make a new project, or a server configuration
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  flux init hello && cd hello && flux dev\n  flux init shop --template orders\n  flux init --server /etc/flux"
+    after_help = "Examples:\n  flux init hello && cd hello && flux dev\n  flux init shop --template orders\n  flux init --server-config /etc/flux"
 )]
 pub(crate) struct Init {
     /// The folder; made if it does not exist
@@ -32,14 +31,14 @@ pub(crate) struct Init {
     template: Template,
     /// Write a flux-server.toml with fresh keys for `flux serve` instead of a project
     #[arg(long, conflicts_with = "template")]
-    server: bool,
+    server_config: bool,
 }
 
 impl Init {
     pub(crate) fn run(self, mut out: Out) -> Ended {
         std::fs::create_dir_all(&self.folder)
             .with_context(|| format!("cannot make the folder {}", self.folder.display()))?;
-        let files = if self.server { self.write_server()? } else { self.write_project()? };
+        let files = if self.server_config { self.write_server()? } else { self.write_project()? };
         match out.format() {
             Format::Json => out.json(&json!({"folder": self.folder, "files": files})),
             Format::Text => self.say(&files, &mut out),
@@ -74,7 +73,8 @@ impl Init {
             return Ok(());
         }
         let message = format!("{} exists already; nothing was written", full.display());
-        Err(CommandError::local(ErrorCode::Conflict, message).hint("choose another folder: `flux init <folder>`"))
+        Err(CommandError::local(ErrorCode::Conflict, message)
+            .hint("choose another folder: `flux init <folder>`"))
     }
 
     fn say(&self, files: &[PathBuf], out: &mut Out) {
@@ -83,8 +83,10 @@ impl Init {
         }
         out.line("");
         let folder = if self.folder == Path::new(".") { None } else { Some(self.folder.display()) };
-        if self.server {
-            out.line("It holds the key that seals secrets and the first admin key: keep it like a password. Next:");
+        if self.server_config {
+            out.line(
+                "It holds the key that seals secrets and the first admin key: keep it like a password. Next:",
+            );
             let config = self.folder.join(crate::config::CONFIG_FILE);
             out.line(format!("  flux serve --config {}", config.display()));
             return;
@@ -98,31 +100,5 @@ impl Init {
         for step in self.template.first_steps() {
             out.line(format!("  {step}"));
         }
-        debug_assert!(self.folder.join(PROJECT_FILE).is_file() && GITIGNORE.starts_with(DATA_FOLDER));
     }
-}
-
-/// Who may read a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Secrecy {
-    /// As the user's settings say.
-    Public,
-    /// Only its owner.
-    OwnerOnly,
-}
-
-/// Writes a file that must not exist yet.
-pub(crate) fn write_new(path: &Path, text: &str, secrecy: Secrecy) -> anyhow::Result<()> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let context = || format!("cannot write {}", path.display());
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).with_context(context)?;
-    }
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    if secrecy == Secrecy::OwnerOnly {
-        options.mode(0o600);
-    }
-    let mut file = options.open(path).with_context(context)?;
-    file.write_all(text.as_bytes()).with_context(context)
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{Ended, Remote};
 use crate::client::answers::{Execution, LogLine, Page, When};
-use crate::client::{Query, encode, parse};
+use crate::client::{Events, Query, encode, parse};
 use crate::error::{CommandError, Exit};
 use crate::output::style::{self, paint};
 use crate::output::table::one_line;
@@ -18,6 +18,8 @@ use crate::output::{Format, Out};
 const PAUSE: Duration = Duration::from_millis(300);
 /// Lines that are asked for at once.
 const PAGE: u16 = 200;
+/// The event that says that the server no longer has all that happened since.
+const MISSED: &str = "reset";
 /// Pause before a broken stream is followed again.
 const RECONNECT: Duration = Duration::from_secs(1);
 
@@ -128,24 +130,31 @@ fn level_style(level: &str) -> anstyle::Style {
     }
 }
 
-/// Shows every change until the user ends it. A server that restarts is followed again.
+/// Shows every change until the user ends it. A stream that ends is followed again from where it
+/// ended: the server ends each after a while.
 async fn follow_all(remote: &mut Remote) -> Ended {
     let mut events = remote.client.events("/events").await?;
+    let mut last = None;
     remote.out.note("following; Ctrl-C ends it");
     loop {
         match events.next().await {
-            Ok(Some(event)) => show_event(&mut remote.out, &event.name, &event.data),
-            Ok(None) | Err(_) => {
-                remote.out.note("the server ended the stream; trying again");
-                events = loop {
-                    tokio::time::sleep(RECONNECT).await;
-                    match remote.client.events("/events").await {
-                        Ok(events) => break events,
-                        Err(CommandError::Unreachable { .. }) => {}
-                        Err(error) => return Err(error),
-                    }
-                };
+            Ok(Some(event)) => {
+                last = event.id.or(last);
+                show_event(&mut remote.out, &event.name, &event.data);
             }
+            Ok(None) | Err(_) => events = follow_again(remote, last.as_ref()).await?,
+        }
+    }
+}
+
+async fn follow_again(remote: &Remote, last: Option<&String>) -> Result<Events, CommandError> {
+    let path = Query::default().with("after", last).on("/events");
+    loop {
+        tokio::time::sleep(RECONNECT).await;
+        match remote.client.events(&path).await {
+            // The server is being restarted.
+            Err(CommandError::Unreachable { .. }) => {}
+            answered => return answered,
         }
     }
 }
@@ -174,6 +183,10 @@ struct Change {
 }
 
 fn show_event(out: &mut Out, name: &str, data: &str) {
+    if name == MISSED {
+        out.note("some changes were missed");
+        return;
+    }
     let Ok(value) = serde_json::from_str::<Value>(data) else { return };
     if out.format() == Format::Json {
         out.line(value.to_string());

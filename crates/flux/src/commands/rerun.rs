@@ -52,7 +52,8 @@ impl Rerun {
         if let Some(node) = self.from {
             body["from_node"] = node.into();
         }
-        let answer = remote.client.post(&format!("/executions/{}/rerun", encode(&self.execution)), &body).await?;
+        let answer =
+            remote.client.post(&format!("/executions/{}/rerun", encode(&self.execution)), &body).await?;
         let started: Started = parse(answer.clone())?;
         if self.wait {
             return follow::to_the_end(remote, &started.id).await;

@@ -1,16 +1,16 @@
 //! `flux review`: what waits for a person, and the person's decision.
 
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Ended, Remote, input};
 use crate::client::answers::{Page, Review as Answer};
 use crate::client::{Query, encode, parse};
-use crate::error::{CommandError, Exit};
-use crate::output::Format;
+use crate::error::Exit;
 use crate::output::moment::{now, relative};
 use crate::output::style::{self, paint};
 use crate::output::table::{Cell, Table};
+use crate::output::{Format, readable};
 
 /// See what waits for a person, and decide
 #[derive(Debug, Args)]
@@ -24,13 +24,19 @@ enum Action {
     List(List),
     Show(Show),
     /// Approve, with the content as it is or as edited
-    #[command(after_help = "Examples:\n  flux review approve rev_01k2m3n4p5q6r7s8t9v0w1x2y3\n  flux review approve rev_01k2m3n4p5q6r7s8t9v0w1x2y3 --content @edited.json --comment 'shortened'")]
+    #[command(
+        after_help = "Examples:\n  flux review approve rev_01k2m3n4p5q6r7s8t9v0w1x2y3\n  flux review approve rev_01k2m3n4p5q6r7s8t9v0w1x2y3 --content @edited.json --comment 'shortened'"
+    )]
     Approve(Decide),
     /// Reject
-    #[command(after_help = "Example:\n  flux review reject rev_01k2m3n4p5q6r7s8t9v0w1x2y3 --comment 'not this customer'")]
+    #[command(
+        after_help = "Example:\n  flux review reject rev_01k2m3n4p5q6r7s8t9v0w1x2y3 --comment 'not this customer'"
+    )]
     Reject(Decide),
     /// Send back for another version
-    #[command(after_help = "Example:\n  flux review revise rev_01k2m3n4p5q6r7s8t9v0w1x2y3 --comment 'friendlier, please'")]
+    #[command(
+        after_help = "Example:\n  flux review revise rev_01k2m3n4p5q6r7s8t9v0w1x2y3 --comment 'friendlier, please'"
+    )]
     Revise(Decide),
 }
 
@@ -87,7 +93,10 @@ impl Review {
 impl List {
     async fn run(self, remote: &mut Remote) -> Ended {
         let status = Some(self.status).filter(|status| status != "all");
-        let query = Query::default().with("status", status).with("limit", Some(self.limit)).with("cursor", self.cursor);
+        let query = Query::default()
+            .with("status", status)
+            .with("limit", Some(self.limit))
+            .with("cursor", self.cursor);
         let answer = remote.client.get(&query.on("/reviews")).await?;
         if remote.out.format() == Format::Json {
             remote.out.json(&answer);
@@ -129,7 +138,13 @@ impl Show {
         out.line(paint(style::STRONG, &review.title));
         let status = paint(status_style(&review.status), &review.status);
         out.line(format!("{}{} {status}, version {}", label("review"), review.id, review.version));
-        out.line(format!("{}{} of {}, node {}", label("asked by"), review.execution, review.flow, review.node));
+        out.line(format!(
+            "{}{} of {}, node {}",
+            label("asked by"),
+            review.execution,
+            review.flow,
+            review.node
+        ));
         out.line(format!("{}{}", label("opened"), relative(review.opened_at.0, now())));
         if let Some(end) = review.expires_at {
             out.line(format!("{}{}", label("expires"), relative(end.0, now())));
@@ -163,13 +178,12 @@ impl Decide {
         if let Some(content) = &self.content {
             body["content"] = input::json("--content", content)?;
         }
-        let answer = remote.client.post(&format!("{path}/decision"), &body).await.map_err(|error| match error {
-            // The server says who was first.
-            CommandError::Server(problem) if problem.status == 409 => {
-                let hint = format!("nothing was changed; look at it with `flux review show {}`", self.review);
-                CommandError::Server(problem).hint(hint)
+        let answer = remote.client.post(&format!("{path}/decision"), &body).await.map_err(|error| {
+            if !error.is_conflict() {
+                return error;
             }
-            other => other,
+            // The server says who was first.
+            error.hint(format!("nothing was changed; look at it with `flux review show {}`", self.review))
         })?;
         match remote.out.format() {
             Format::Json => remote.out.json(&answer),
@@ -192,13 +206,5 @@ fn status_style(status: &str) -> anstyle::Style {
         "approved" => style::GOOD,
         "rejected" => style::ERROR,
         _ => style::DIM,
-    }
-}
-
-/// A text as it is, everything else as indented JSON.
-fn readable(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        other => serde_json::to_string_pretty(other).unwrap_or_default(),
     }
 }

@@ -54,7 +54,9 @@ impl Run {
             Format::Json => remote.out.json(&answer),
             Format::Text => {
                 remote.out.line(&started.id);
-                remote.out.note(format!("follow it with `flux executions {0}` or `flux trace {0}`", started.id));
+                remote
+                    .out
+                    .note(format!("follow it with `flux executions {0}` or `flux trace {0}`", started.id));
             }
         }
         Ok(Exit::Success)

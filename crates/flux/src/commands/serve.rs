@@ -23,7 +23,7 @@ const BLOCKING_THREADS_MAX: usize = 32;
 /// Run a server; refuses to start without configured keys
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  flux init --server && flux serve\n  flux serve --config /etc/flux/flux-server.toml --roles gateway,engine,scheduler"
+    after_help = "Examples:\n  flux init --server-config && flux serve\n  flux serve --config /etc/flux/flux-server.toml --roles gateway,engine,scheduler"
 )]
 pub(crate) struct Serve {
     /// The configuration [default: flux-server.toml in this folder, if there is one]
@@ -102,14 +102,19 @@ async fn serve(config: Config, mut out: Out) -> Ended {
 async fn admit_operator(config: &Config, server: &Server) -> Result<(), CommandError> {
     if let Some(key) = &config.access.bootstrap_key {
         check_form(key.reveal())?;
-        return Ok(access::ensure_admin_key(&server.engine, "bootstrap", key.reveal()).await?);
+        access::ensure_admin_key(&server.engine, "bootstrap", key.reveal()).await?;
+        if access::is_usable_key(&server.engine, key.reveal()).await? {
+            return Ok(());
+        }
+        let message = "[access] bootstrap_key was revoked";
+        return Err(config::invalid(message).hint("remove it, or configure a fresh one"));
     }
     if access::has_admin_key(&server.engine).await? {
         return Ok(());
     }
     let message = "nobody could use this server: the store has no key with all rights, and no bootstrap key is configured";
     let hint = format!(
-        "write a {CONFIG_FILE} with fresh keys with `flux init --server`, or set FLUX_ACCESS_BOOTSTRAP_KEY to the key in it"
+        "write a {CONFIG_FILE} with fresh keys with `flux init --server-config`, or set FLUX_ACCESS_BOOTSTRAP_KEY to the key in it"
     );
     Err(config::invalid(message).hint(hint))
 }
@@ -120,5 +125,5 @@ fn check_form(key: &str) -> Result<(), CommandError> {
         return Ok(());
     }
     let message = "[access] bootstrap_key is not a key of Flux: it was cut off, mistyped or made up";
-    Err(config::invalid(message).hint("`flux init --server` writes a configuration with a fresh one"))
+    Err(config::invalid(message).hint("`flux init --server-config` writes a configuration with a fresh one"))
 }

@@ -32,7 +32,8 @@ impl Signal {
         if let Some(id) = self.id {
             body["id"] = id.into();
         }
-        let answer = remote.client.post(&format!("/executions/{}/signal", encode(&self.execution)), &body).await?;
+        let answer =
+            remote.client.post(&format!("/executions/{}/signal", encode(&self.execution)), &body).await?;
         match remote.out.format() {
             Format::Json => remote.out.json(&answer),
             Format::Text => remote.out.line(format!("{} was delivered to {}", self.name, self.execution)),

@@ -16,7 +16,11 @@ pub(crate) fn parse(text: &str) -> Result<Timestamp, String> {
 
 /// Reads a length of time: `90s`, `30m`, `12h`, `7d`.
 pub(crate) fn length(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("`{text}` is neither a time such as 2026-11-21T04:00:00Z nor a length such as 90s, 30m, 12h or 7d");
+    let wrong = || {
+        format!(
+            "`{text}` is neither a time such as 2026-11-21T04:00:00Z nor a length such as 90s, 30m, 12h or 7d"
+        )
+    };
     let unit = text.chars().last().ok_or_else(wrong)?;
     let seconds = match unit {
         's' => 1,

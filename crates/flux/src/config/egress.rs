@@ -5,7 +5,8 @@ use super::section::section;
 section! {
     /// Outbound calls of flows.
     Egress {
-        /// Targets that may be reached although they are not public: `10.0.0.0/8`, `192.168.1.7:8080`, `crm.internal`.
+        /// Targets that may be reached although they are not public: `10.0.0.0/8`,
+        /// `192.168.1.7:8080`, `crm.internal`.
         allow: Vec<String> = Vec::new();
         /// Time for finding the address, connecting and the TLS handshake together, in milliseconds.
         connect_timeout_ms: u64 = 10_000;

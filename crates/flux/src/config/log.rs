@@ -23,7 +23,8 @@ impl Setting for LogFormat {
 section! {
     /// The log of the process.
     Log {
-        /// What is logged: `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,flux_engine=debug`.
+        /// What is logged: `error`, `warn`, `info`, `debug`, `trace`, or a filter such as
+        /// `info,flux_engine=debug`.
         level: String = "info".to_owned();
         /// `text` for people on standard error, `json` for machines on standard output.
         format: LogFormat = LogFormat::Text;

@@ -58,7 +58,10 @@ macro_rules! sections {
             /// Reads every section out of its table; what is absent has its default.
             fn of(mut tables: Table) -> Result<Self, CommandError> {
                 let config = Self {
-                    $($name: section::read::<$section>(stringify!($name), tables.remove(stringify!($name)))?,)*
+                    $($name: {
+                        let table = tables.remove(stringify!($name));
+                        section::read::<$section>(stringify!($name), table)?
+                    },)*
                 };
                 match tables.keys().next() {
                     None => Ok(config),
@@ -129,7 +132,8 @@ impl Config {
 }
 
 fn environment() -> impl Iterator<Item = (String, String)> {
-    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
 /// A configuration error, with the way out.
@@ -142,11 +146,13 @@ fn read_file(path: &Path) -> Result<Table, CommandError> {
     let unreadable = |error: std::io::Error| invalid(format!("{shown} cannot be read: {error}"));
     let bytes = std::fs::metadata(path).map_err(unreadable)?.len();
     if bytes > CONFIG_BYTES_MAX {
-        let message = format!("{shown} has {bytes} bytes, at most {CONFIG_BYTES_MAX} are read (CONFIG_BYTES_MAX)");
+        let message =
+            format!("{shown} has {bytes} bytes, at most {CONFIG_BYTES_MAX} are read (CONFIG_BYTES_MAX)");
         return Err(invalid(message));
     }
     let text = std::fs::read_to_string(path).map_err(unreadable)?;
-    toml::from_str(&text).map_err(|error| invalid(format!("{shown} is not TOML: {}", error.to_string().trim_end())))
+    toml::from_str(&text)
+        .map_err(|error| invalid(format!("{shown} is not TOML: {}", error.to_string().trim_end())))
 }
 
 /// Lets `FLUX_<SECTION>_<FIELD>` win over the file. Variables of no section belong to others.
@@ -159,7 +165,8 @@ fn apply_variables(
         let Some(known) = fields.iter().find(|known| known.name == field) else {
             let names: Vec<String> = fields.iter().map(|known| variable(section, known.name)).collect();
             let near = nearest(&name, names.iter().map(String::as_str));
-            let hint = near.map_or_else(|| format!("known are {}", names.join(", ")), |near| format!("write {near}"));
+            let hint = near
+                .map_or_else(|| format!("known are {}", names.join(", ")), |near| format!("write {near}"));
             return Err(invalid(format!("{name} sets nothing")).hint(hint));
         };
         let value = (known.read)(&text).map_err(|wrong| invalid(format!("{name}: {wrong}")))?;

@@ -1,4 +1,4 @@
-//! The first configuration of a server, with fresh keys: what `flux init --server` writes.
+//! The first configuration of a server, with fresh keys: what `flux init --server-config` writes.
 
 use anyhow::Context;
 use flux_egress::vault::ServerKeys;

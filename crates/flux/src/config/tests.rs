@@ -23,15 +23,18 @@ fn check_refused(file: &str, variables: &[(&str, &str)], message: &str, way_out:
 #[test]
 fn variables_win_over_the_file_and_the_file_over_defaults() {
     let file = "[gateway]\naddress = \"127.0.0.1:1\"\nconnections_max = 7\n";
-    let config = load(file, &[
-        ("FLUX_GATEWAY_ADDRESS", "127.0.0.1:2"),
-        ("FLUX_EGRESS_ALLOW", "10.0.0.0/8, crm.internal"),
-        ("FLUX_PROCESS_ROLES", "engine,gateway"),
-        ("FLUX_ENGINE_RETENTION_DAYS", "7"),
-        ("FLUX_LOG_FORMAT", "json"),
-        ("FLUX_KEY", "flx_of_the_client"),
-        ("HOME", "/home/somebody"),
-    ]);
+    let config = load(
+        file,
+        &[
+            ("FLUX_GATEWAY_ADDRESS", "127.0.0.1:2"),
+            ("FLUX_EGRESS_ALLOW", "10.0.0.0/8, crm.internal"),
+            ("FLUX_PROCESS_ROLES", "engine,gateway"),
+            ("FLUX_ENGINE_RETENTION_DAYS", "7"),
+            ("FLUX_LOG_FORMAT", "json"),
+            ("FLUX_KEY", "flx_of_the_client"),
+            ("HOME", "/home/somebody"),
+        ],
+    );
     let config = config.unwrap();
     assert_eq!(config.gateway.address.port(), 2);
     assert_eq!(config.gateway.connections_max, 7);
@@ -44,14 +47,34 @@ fn variables_win_over_the_file_and_the_file_over_defaults() {
 #[test]
 fn what_does_not_exist_or_does_not_fit_is_refused_with_the_way_out() {
     check_refused("[gatevay]\n", &[], "there is no section [gatevay]", Some("write [gateway]"));
-    check_refused("[gateway]\nadress = \"x\"\n", &[], "[gateway] adress: unknown field `adress`", Some("write `address`"));
-    check_refused("[gateway]\nconnections_max = \"many\"\n", &[], "[gateway] connections_max: invalid type", None);
+    check_refused(
+        "[gateway]\nadress = \"x\"\n",
+        &[],
+        "[gateway] adress: unknown field `adress`",
+        Some("write `address`"),
+    );
+    check_refused(
+        "[gateway]\nconnections_max = \"many\"\n",
+        &[],
+        "[gateway] connections_max: invalid type",
+        None,
+    );
     check_refused("[gateway", &[], "is not TOML", None);
     let variable = [("FLUX_GATEWAY_ADRESS", "127.0.0.1:2")];
     check_refused("", &variable, "FLUX_GATEWAY_ADRESS sets nothing", Some("write FLUX_GATEWAY_ADDRESS"));
     check_refused("", &[("FLUX_ENGINE_RUNNING_MAX", "-1")], "`-1` is not a whole number", None);
-    check_refused("", &[("FLUX_GATEWAY_ADDRESS", "localhost")], "`localhost` is not an address and port", None);
-    check_refused("", &[("FLUX_PROCESS_ROLES", "engin")], "[process] roles[0]: unknown variant `engin`", None);
+    check_refused(
+        "",
+        &[("FLUX_GATEWAY_ADDRESS", "localhost")],
+        "`localhost` is not an address and port",
+        None,
+    );
+    check_refused(
+        "",
+        &[("FLUX_PROCESS_ROLES", "engin")],
+        "[process] roles[0]: unknown variant `engin`",
+        None,
+    );
 }
 
 #[test]
@@ -66,7 +89,9 @@ fn documentation() -> String {
     let defaults = Config::default_tables();
     let mut text = String::new();
     for (section, fields) in SECTIONS {
-        text.push_str(&format!("## `[{section}]`\n\n| Field | Variable | Default | Meaning |\n|---|---|---|---|\n"));
+        text.push_str(&format!(
+            "## `[{section}]`\n\n| Field | Variable | Default | Meaning |\n|---|---|---|---|\n"
+        ));
         for field in *fields {
             let default = defaults.get(*section).and_then(|table| table.get(field.name));
             let default = default.map_or_else(|| "–".to_owned(), |value| format!("`{value}`"));

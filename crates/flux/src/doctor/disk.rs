@@ -37,7 +37,8 @@ fn nearest_existing(folder: &Path) -> PathBuf {
 
 fn writable(data: &Path, folder: &Path) -> Finding {
     const CHECK: &str = "data folder";
-    let place = if data.is_dir() { data.display().to_string() } else { format!("{} (not made yet)", data.display()) };
+    let place =
+        if data.is_dir() { data.display().to_string() } else { format!("{} (not made yet)", data.display()) };
     let mut times = match measure(folder) {
         Ok(times) => times,
         Err(error) => {
@@ -47,14 +48,21 @@ fn writable(data: &Path, folder: &Path) -> Finding {
     };
     times.sort_unstable();
     let (median, slowest) = (times[times.len() / 2], times[times.len() - 1]);
-    let shown = |time: Duration| crate::output::moment::duration(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
-    let message = format!("{place} takes writes; durable in {} (median), {} (slowest of {SAMPLES})", shown(median), shown(slowest));
+    let shown =
+        |time: Duration| crate::output::moment::duration(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
+    let message = format!(
+        "{place} takes writes; durable in {} (median), {} (slowest of {SAMPLES})",
+        shown(median),
+        shown(slowest)
+    );
     if median > SYNC_SLOW {
-        return Finding::warning(CHECK, message).hint("every effect waits for this; a local SSD takes about a millisecond");
+        return Finding::warning(CHECK, message)
+            .hint("every effect waits for this; a local SSD takes about a millisecond");
     }
     if median < SYNC_IMPLAUSIBLE {
-        return Finding::warning(CHECK, message)
-            .hint("this is faster than a disk can be: what is acknowledged may not survive a power cut here");
+        return Finding::warning(CHECK, message).hint(
+            "this is faster than a disk can be: what is acknowledged may not survive a power cut here",
+        );
     }
     Finding::ok(CHECK, message)
 }
@@ -85,12 +93,15 @@ fn free(folder: &Path) -> Finding {
     const CHECK: &str = "free disk";
     let room = match rustix::fs::statvfs(folder) {
         Ok(room) => room,
-        Err(error) => return Finding::warning(CHECK, format!("{} cannot be measured: {error}", folder.display())),
+        Err(error) => {
+            return Finding::warning(CHECK, format!("{} cannot be measured: {error}", folder.display()));
+        }
     };
     let bytes = room.f_bavail.saturating_mul(room.f_frsize);
     let message = format!("{:.1} GiB", bytes as f64 / (1024.0 * 1024.0 * 1024.0));
     if bytes < FREE_BYTES_MIN {
-        return Finding::warning(CHECK, message).hint("when the disk is full, nothing is accepted until there is room again");
+        return Finding::warning(CHECK, message)
+            .hint("when the disk is full, nothing is accepted until there is room again");
     }
     Finding::ok(CHECK, message)
 }
@@ -100,7 +111,8 @@ fn clock() -> Finding {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let shown = crate::output::moment::now();
     if since < CLOCK_MIN {
-        return Finding::error(CHECK, format!("says {shown}, which is in the past")).hint("set the clock; timers and schedules follow it");
+        return Finding::error(CHECK, format!("says {shown}, which is in the past"))
+            .hint("set the clock; timers and schedules follow it");
     }
     Finding::ok(CHECK, format!("says {shown}"))
 }

@@ -138,9 +138,13 @@ fn readable_by_others(path: &Path) -> Finding {
     const CHECK: &str = "server key";
     let mode = std::fs::metadata(path).map(|metadata| metadata.permissions().mode() & 0o777);
     match mode {
-        Ok(mode) if mode & 0o077 == 0 => Finding::ok(CHECK, format!("{} is there, for its owner only", path.display())),
-        Ok(mode) => Finding::warning(CHECK, format!("{} can be read by others (mode {mode:o})", path.display()))
-            .hint(format!("chmod 600 {}", path.display())),
+        Ok(mode) if mode & 0o077 == 0 => {
+            Finding::ok(CHECK, format!("{} is there, for its owner only", path.display()))
+        }
+        Ok(mode) => {
+            Finding::warning(CHECK, format!("{} can be read by others (mode {mode:o})", path.display()))
+                .hint(format!("chmod 600 {}", path.display()))
+        }
         Err(error) => Finding::error(CHECK, format!("{} cannot be read: {error}", path.display())),
     }
 }
@@ -150,7 +154,11 @@ fn egress(config: &Config) -> Finding {
     match rules("[egress] allow", &config.egress.allow) {
         Ok(rules) if rules.is_empty() => Finding::ok(CHECK, "flows may call public addresses only"),
         Ok(rules) => {
-            let message = format!("flows may call public addresses and {} other targets: {}", rules.len(), config.egress.allow.join(", "));
+            let message = format!(
+                "flows may call public addresses and {} other targets: {}",
+                rules.len(),
+                config.egress.allow.join(", ")
+            );
             Finding::ok(CHECK, message)
         }
         Err(error) => Finding { check: CHECK, ..configuration(&error) },

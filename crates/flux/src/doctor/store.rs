@@ -31,7 +31,8 @@ pub(super) fn examine(data: &Path, depth: Depth) -> (Running, Vec<Finding>) {
             return (Running::Yes, vec![finding]);
         }
         Err(error) => {
-            let source = std::error::Error::source(&error).map_or_else(String::new, |source| format!(": {source}"));
+            let source =
+                std::error::Error::source(&error).map_or_else(String::new, |source| format!(": {source}"));
             return (Running::No, vec![Finding::error(CHECK, format!("{error}{source}"))]);
         }
     };
@@ -96,8 +97,10 @@ fn newest(store: &SqliteStore) -> Finding {
     match store.executions(TENANT, &flux_store::ExecutionFilter::default(), page) {
         Ok(page) => match page.items.first() {
             Some(row) if row.id.made_at() > moment::now() => {
-                let message = format!("the newest execution is from {}, later than the clock says", row.id.made_at());
-                Finding::warning(CHECK, message).hint("the clock went back; timers fire when it has caught up")
+                let message =
+                    format!("the newest execution is from {}, later than the clock says", row.id.made_at());
+                Finding::warning(CHECK, message)
+                    .hint("the clock went back; timers fire when it has caught up")
             }
             Some(row) => Finding::ok(CHECK, format!("the newest execution is from {}", row.id.made_at())),
             None => Finding::ok(CHECK, "no executions yet"),

@@ -94,3 +94,11 @@ fn end_with_reader(written: std::io::Result<()>) {
         std::process::exit(0);
     }
 }
+
+/// A value for people: a text as it is, everything else as indented JSON.
+pub(crate) fn readable(value: &serde_json::Value) -> String {
+    match value.as_str() {
+        Some(text) => text.to_owned(),
+        None => format!("{value:#}"),
+    }
+}

@@ -19,15 +19,18 @@ pub(crate) fn relative(at: Timestamp, now: Timestamp) -> String {
 fn span(millis: u128) -> String {
     const UNITS: [(u128, &str); 4] = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s")];
     match UNITS.iter().find(|(length, _)| millis >= *length) {
-        Some((length, unit)) => format!("{} {unit}", millis / length),
+        Some((length, unit)) => format!("{} {unit}", (millis + length / 2) / length),
         None => format!("{millis} ms"),
     }
 }
 
-/// A duration with three digits: `0.42 ms`, `12.3 ms`, `1.24 s`, `3 min 5 s`.
+/// A duration with three digits: `0.42 ms`, `12.3 ms`, `1.24 s`, `3 min 5 s`. Nothing takes no time
+/// at all: zero means that the measure was too coarse.
 pub(crate) fn duration(micros: u64) -> String {
     let millis = micros as f64 / 1_000.0;
-    if millis < 9.995 {
+    if micros == 0 {
+        "<1 ms".to_owned()
+    } else if millis < 9.995 {
         format!("{millis:.2} ms")
     } else if millis < 99.95 {
         format!("{millis:.1} ms")
@@ -60,7 +63,7 @@ mod tests {
 
     #[test]
     fn durations_keep_about_three_digits() {
-        check(0, "0.00 ms");
+        check(0, "<1 ms");
         check(420, "0.42 ms");
         check(9_999, "10.0 ms");
         check(12_345, "12.3 ms");
@@ -75,7 +78,8 @@ mod tests {
     #[test]
     fn the_past_and_the_future_are_told_apart() {
         let at = Timestamp::from_millis;
-        assert_eq!(relative(at(1_000), at(4_500)), "3 s ago");
+        assert_eq!(relative(at(1_000), at(4_400)), "3 s ago");
+        assert_eq!(relative(at(86_400_000), at(3_000)), "in 24 h");
         assert_eq!(relative(at(7_205_000), at(5_000)), "in 2 h");
         assert_eq!(relative(at(5), at(5)), "0 ms ago");
     }

@@ -13,12 +13,10 @@ const TICK: Duration = Duration::from_millis(100);
 pub(crate) struct Progress(Option<ProgressBar>);
 
 impl Progress {
-    /// Shows `text` with a spinner if a person sees it: not with `--json`, not in a pipe.
+    /// Shows `text` with a spinner if a person sees it: not with `--json`, not where
+    /// standard error goes elsewhere.
     pub(crate) fn start(out: &Out, text: impl Into<String>) -> Self {
-        let seen = out.format() == Format::Text
-            && std::io::stderr().is_terminal()
-            && std::io::stdout().is_terminal();
-        if !seen {
+        if out.format() == Format::Json || !std::io::stderr().is_terminal() {
             return Self(None);
         }
         let bar = ProgressBar::new_spinner();
@@ -28,11 +26,6 @@ impl Progress {
         bar.set_message(text.into());
         bar.enable_steady_tick(TICK);
         Self(Some(bar))
-    }
-
-    /// Whether anybody sees it.
-    pub(crate) fn is_shown(&self) -> bool {
-        self.0.is_some()
     }
 
     /// Shows something else from now on.

@@ -60,8 +60,7 @@ impl Table {
 
     /// The lines, at most `columns` wide as far as the last column can give way.
     pub(crate) fn lines(&self, columns: usize) -> Vec<String> {
-        let heading: Vec<Cell> =
-            self.heading.iter().map(|text| Cell::styled(style::DIM, *text)).collect();
+        let heading: Vec<Cell> = self.heading.iter().map(|text| Cell::styled(style::DIM, *text)).collect();
         let mut widths = vec![0; self.heading.len()];
         for row in std::iter::once(&heading).chain(&self.rows) {
             for (width, cell) in widths.iter_mut().zip(row) {
@@ -87,8 +86,12 @@ fn line(row: &[Cell], widths: &[usize]) -> String {
     let mut pending = 0;
     for (cell, width) in row.iter().zip(widths) {
         let text = cut(&cell.text, *width);
+        if text.is_empty() {
+            pending += width + GAP;
+            continue;
+        }
         line.push_str(&" ".repeat(pending));
-        if cell.style.is_plain() || text.is_empty() {
+        if cell.style.is_plain() {
             line.push_str(&text);
         } else {
             line.push_str(&format!("{}{text}{RESET}", cell.style));
@@ -119,13 +122,14 @@ mod tests {
 
     #[test]
     fn columns_line_up_and_the_last_one_gives_way() {
-        let mut table = Table::new(&["NAME", "SAYS"]);
-        table.row(["a".into(), "short".into()]);
-        table.row([Cell::styled(style::GOOD, "longer"), "a text\nthat is much too long".into()]);
-        let lines = table.lines(24);
+        let mut table = Table::new(&["NAME", "", "SAYS"]);
+        table.row(["a".into(), "b".into(), "short".into()]);
+        table.row([Cell::styled(style::GOOD, "longer"), "".into(), "a text\nthat is much too long".into()]);
+        table.row(["c".into(), "".into(), "".into()]);
+        let lines = table.lines(27);
         let plain: Vec<String> =
             lines.iter().map(|line| anstream::adapter::strip_str(line).to_string()).collect();
-        assert_eq!(plain, ["NAME    SAYS", "a       short", "longer  a text that is …"]);
+        assert_eq!(plain, ["NAME       SAYS", "a       b  short", "longer     a text that is …", "c"]);
     }
 
     #[test]

@@ -17,6 +17,8 @@ const DURATION: usize = 11;
 const AXIS_MIN: usize = 10;
 /// Deepest indentation that is drawn.
 const DEPTH_MAX: usize = 8;
+/// The status of a node that was skipped or stopped: there is nothing to draw.
+const NOT_RUN: &str = "cancelled";
 /// The left edges of a bar, by the eighth it begins in.
 const EIGHTHS: [char; 8] = ['█', '▉', '▊', '▋', '▌', '▍', '▎', '▏'];
 
@@ -33,9 +35,13 @@ pub(crate) fn lines(spans: &[Span], columns: usize, now: i64) -> Vec<String> {
         let (mark, colour) = face(&span.status);
         let text = cut(&label(depth, span), name);
         let bar = scale.bar(span, axis, now);
+        if span.status == NOT_RUN {
+            lines.push(format!("{colour}{mark} {text}{RESET}"));
+            continue;
+        }
         let length = length(span, now);
-        let length = format!("{:>DURATION$}", if span.duration_us.is_none() { format!("{length} …") } else { length });
-        lines.push(format!("{colour}{mark}{RESET} {text:<name$} {colour}{bar}{RESET}{length}"));
+        let length = if span.duration_us.is_none() { format!("{length} …") } else { length };
+        lines.push(format!("{colour}{mark}{RESET} {text:<name$} {colour}{bar}{RESET}{length:>DURATION$}"));
         if let Some(error) = &span.error {
             let indent = " ".repeat(2 + indent(depth) + 2);
             let text = cut(&one_line(error), columns.saturating_sub(indent.len()));
@@ -177,17 +183,19 @@ mod tests {
             span("fetch", Some("orders"), 50, Some(50_000), "ok"),
             call,
             span("wait", Some("orders"), 100, None, "open"),
+            span("skipped", Some("orders"), 100, Some(0), "cancelled"),
         ];
         let lines = plain(&spans, 40, 100_000);
         assert_eq!(
             lines,
             [
-                "              0             100 ms",
-                "✓ orders     ████████████     100 ms",
-                "✓   fetch          ██████    50.0 ms",
-                "✗     GET …        ██████    50.0 ms",
+                "             0        100 ms",
+                "✓ orders     ███████████████     100 ms",
+                "✓   fetch           ▐███████    50.0 ms",
+                "✗     GET /x        ▐███████    50.0 ms",
                 "        status 500",
-                "…   wait                ▏  0.00 ms …",
+                "…   wait                   ▏    <1 ms …",
+                "–   skipped",
             ]
         );
         assert!(lines.iter().all(|line| line.chars().count() <= 40), "{lines:?}");

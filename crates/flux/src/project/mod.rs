@@ -17,6 +17,8 @@ use flux_model::{Diagnostic, ErrorCode, Flow};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::error::CommandError;
+
 /// The file that makes a folder a project.
 pub(crate) const PROJECT_FILE: &str = "flux.json";
 /// Where flow files are.
@@ -44,6 +46,14 @@ pub(crate) struct ProjectFile {
     pub(crate) database: Option<Value>,
 }
 
+impl ProjectFile {
+    /// Parts that this version does not run.
+    pub(crate) fn unsupported(&self) -> Vec<&'static str> {
+        let parts = [("functions", &self.functions), ("database", &self.database)];
+        parts.into_iter().filter(|(_, part)| part.is_some()).map(|(name, _)| name).collect()
+    }
+}
+
 /// Which targets flows may reach.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -65,11 +75,18 @@ pub(crate) struct Project {
 
 impl Project {
     /// The project in `folder`.
-    pub(crate) fn open(folder: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn open(folder: &Path) -> Result<Self, CommandError> {
         let path = folder.join(PROJECT_FILE);
         let text = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let file = serde_json::from_slice(&text).with_context(|| format!("{} is not valid", path.display()))?;
-        let root = std::fs::canonicalize(folder).with_context(|| format!("cannot open {}", folder.display()))?;
+        let file = parse_project(&text).map_err(|(message, near)| {
+            let error = CommandError::local(
+                ErrorCode::ConfigurationInvalid,
+                format!("{}: {message}", path.display()),
+            );
+            near.into_iter().fold(error, CommandError::hint)
+        })?;
+        let root =
+            std::fs::canonicalize(folder).with_context(|| format!("cannot open {}", folder.display()))?;
         Ok(Self { root, file })
     }
 
@@ -120,12 +137,22 @@ pub(crate) fn root_of(folder: &Path) -> Option<PathBuf> {
 }
 
 /// The project that the current folder is in.
-pub(crate) fn current() -> anyhow::Result<Project> {
+pub(crate) fn current() -> Result<Project, CommandError> {
     let here = std::env::current_dir().context("the current folder is gone")?;
-    let root = root_of(&here).with_context(|| {
-        format!("neither {} nor a folder above it has a {PROJECT_FILE}; make one with `flux init`", here.display())
+    let root = root_of(&here).ok_or_else(|| {
+        CommandError::usage(format!("neither {} nor a folder above it has a {PROJECT_FILE}", here.display()))
+            .hint("make a project with `flux init`, or go to its folder")
     })?;
     Project::open(&root)
+}
+
+/// Reads `flux.json`; an error comes with the way out, where it is known.
+fn parse_project(text: &[u8]) -> Result<ProjectFile, (String, Option<String>)> {
+    serde_json::from_slice(text).map_err(|error| {
+        let message = error.to_string();
+        let near = near_field(&message);
+        (message, near)
+    })
 }
 
 /// In which form a flow is written.
@@ -191,7 +218,8 @@ pub(crate) fn read_flow(path: &Path) -> Result<Flow, Diagnostic> {
     let syntax = |message: String| Diagnostic::error(ErrorCode::FlowSyntax, message);
     let bytes = std::fs::read(path).map_err(|error| syntax(format!("the file cannot be read: {error}")))?;
     if bytes.len() > FLOW_BYTES_MAX {
-        let message = format!("the file has {} bytes, at most {FLOW_BYTES_MAX} are read (FLOW_BYTES_MAX)", bytes.len());
+        let message =
+            format!("the file has {} bytes, at most {FLOW_BYTES_MAX} are read (FLOW_BYTES_MAX)", bytes.len());
         return Err(Diagnostic::error(ErrorCode::FlowTooLarge, message));
     }
     let text = String::from_utf8(bytes).map_err(|_| syntax("the file is not UTF-8".to_owned()))?;
@@ -204,7 +232,12 @@ fn parse_flow(text: &str, form: FileForm) -> Result<Flow, Diagnostic> {
     // Both forms become the same tree first, so that a wrong field is described in the same words.
     let tree: Value = match form {
         FileForm::Json => serde_json::from_str(text).map_err(|error| syntax(format!("not JSON: {error}")))?,
-        FileForm::Yaml => serde_saphyr::from_str(text).map_err(|error| syntax(format!("not YAML: {error}")))?,
+        FileForm::Yaml => {
+            // `country: NO` is a text: only `true` and `false` are booleans, as YAML 1.2 has it.
+            let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
+            serde_saphyr::from_str_with_options(text, options)
+                .map_err(|error| syntax(format!("not YAML: {error}")))?
+        }
     };
     serde_path_to_error::deserialize(tree).map_err(|error| {
         let place = error.path().to_string();
@@ -237,15 +270,21 @@ mod tests {
         use FileForm::{Json, Yaml};
         check(Json, "{", None, "not JSON: EOF", None);
         check(Yaml, "name: [", None, "not YAML", None);
-        check(Json, r#"{"name":"a","nodes":[{"key":"t","typ":"x"}]}"#, Some("nodes[0].typ"), "unknown field `typ`", Some("write `type`"));
+        check(
+            Json,
+            r#"{"name":"a","nodes":[{"key":"t","typ":"x"}]}"#,
+            Some("nodes[0].typ"),
+            "unknown field `typ`",
+            Some("write `type`"),
+        );
         check(Yaml, "name: a\nnodez: []\n", Some("nodez"), "unknown field `nodez`", Some("write `nodes`"));
         check(Json, r#"{"name":1,"nodes":[]}"#, Some("name"), "invalid type", None);
     }
 
     #[test]
     fn both_forms_give_the_same_flow() {
-        let json = r#"{"name":"a","nodes":[{"key":"t","type":"trigger.manual","config":{"x":[1,2.5,"y",null,true]}}]}"#;
-        let yaml = "name: a\nnodes:\n  - key: t\n    type: trigger.manual\n    config:\n      x: [1, 2.5, y, null, true]\n";
+        let json = r#"{"name":"a","nodes":[{"key":"t","type":"trigger.manual","config":{"x":[1,2.5,"NO",null,true]}}]}"#;
+        let yaml = "name: a\nnodes:\n  - key: t\n    type: trigger.manual\n    config:\n      x: [1, 2.5, NO, null, true]\n";
         assert_eq!(parse_flow(json, FileForm::Json).unwrap(), parse_flow(yaml, FileForm::Yaml).unwrap());
     }
 

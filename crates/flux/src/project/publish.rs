@@ -2,7 +2,7 @@
 //!
 //! `flux dev` and `flux flow publish` publish as any other client does, so there is one way in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::SystemTime;
 
@@ -11,11 +11,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{FlowFile, Project, read_flows};
+use crate::client::answers::Page;
 use crate::client::{Client, Query, encode, parse};
 use crate::error::CommandError;
 
 /// Flows of one page of the list.
-const PAGE: usize = 200;
+const PAGE_FLOWS: usize = 200;
 
 /// A version that was published.
 #[derive(Debug, Clone, Deserialize)]
@@ -43,12 +44,6 @@ struct Saved {
     revision: u64,
 }
 
-#[derive(Deserialize)]
-struct Page {
-    items: Vec<ListedFlow>,
-    next_cursor: Option<String>,
-}
-
 /// Saves a flow as draft and publishes it.
 pub(crate) async fn publish(client: &Client, flow: &Flow) -> Result<Published, CommandError> {
     let definition = serde_json::to_value(flow).unwrap_or(Value::Null);
@@ -68,8 +63,8 @@ pub(crate) async fn list(client: &Client) -> Result<Vec<ListedFlow>, CommandErro
     let mut flows = Vec::new();
     let mut cursor = None;
     loop {
-        let query = Query::default().with("limit", Some(PAGE)).with("cursor", cursor);
-        let page: Page = client.get_as(&query.on("/flows")).await?;
+        let query = Query::default().with("limit", Some(PAGE_FLOWS)).with("cursor", cursor);
+        let page: Page<ListedFlow> = client.get_as(&query.on("/flows")).await?;
         flows.extend(page.items);
         cursor = page.next_cursor;
         if cursor.is_none() {
@@ -113,8 +108,8 @@ pub(crate) struct Publisher {
     client: Client,
     /// What the files looked like when they were last read.
     seen: Seen,
-    /// The content of each flow that was handled, by name.
-    handled: BTreeMap<String, String>,
+    /// The content of each flow that was published, by name; empty where a former run did it.
+    published_as: BTreeMap<String, String>,
 }
 
 type Seen = BTreeMap<PathBuf, (Option<SystemTime>, u64)>;
@@ -122,13 +117,13 @@ type Seen = BTreeMap<PathBuf, (Option<SystemTime>, u64)>;
 impl Publisher {
     /// Publishes for `project`; `earlier` names the flows that a former run published.
     pub(crate) fn new(project: Project, client: Client, earlier: Vec<String>) -> Self {
-        let handled = earlier.into_iter().map(|name| (name, String::new())).collect();
-        Self { project, client, seen: Seen::new(), handled }
+        let published_as = earlier.into_iter().map(|name| (name, String::new())).collect();
+        Self { project, client, seen: Seen::new(), published_as }
     }
 
     /// The names of the flows it keeps.
     pub(crate) fn names(&self) -> Vec<String> {
-        self.handled.keys().cloned().collect()
+        self.published_as.keys().cloned().collect()
     }
 
     /// Publishes every file, skipping what the server has already.
@@ -137,7 +132,7 @@ impl Publisher {
         let active = listed.into_iter().filter(|flow| flow.state == "active");
         let active: BTreeMap<String, String> =
             active.filter_map(|flow| Some((flow.name, flow.active_hash?))).collect();
-        self.handled.retain(|name, _| active.contains_key(name));
+        self.published_as.retain(|name, _| active.contains_key(name));
         self.seen = self.look()?;
         Ok(self.sync(&active).await)
     }
@@ -155,50 +150,82 @@ impl Publisher {
     async fn sync(&mut self, active: &BTreeMap<String, String>) -> Vec<Change> {
         let paths: Vec<PathBuf> = self.seen.keys().cloned().collect();
         let files = read_flows(&self.project.root, &paths);
-        let names: Vec<String> = files.iter().filter_map(|file| Some(file.flow.as_ref().ok()?.name.clone())).collect();
-        let broken = files.iter().any(|file| file.flow.is_err());
         let mut changes = Vec::new();
-        for FlowFile { shown, flow } in files {
-            let outcome = match flow {
-                Err(findings) => Some(ChangeOutcome::Refused(findings)),
-                Ok(flow) => self.handle(flow, active).await,
-            };
-            changes.extend(outcome.map(|outcome| Change { file: shown, outcome }));
-        }
-        // A file that cannot be read may be the one of a flow that seems to be gone.
-        if !broken {
+        // First, so that what is new may take the paths of what is gone. A file that cannot be read
+        // may be the one of a flow that seems to be gone.
+        if files.iter().all(|file| file.flow.is_ok()) {
+            let names: BTreeSet<&str> =
+                files.iter().filter_map(|file| Some(file.flow.as_ref().ok()?.name.as_str())).collect();
             changes.extend(self.switch_off_missing(&names).await);
         }
+        let mut pending = Vec::new();
+        for FlowFile { shown, flow } in files {
+            match flow {
+                Ok(flow) if self.is_published_as(&flow) => {}
+                Ok(flow) => pending.push((shown, flow)),
+                Err(findings) => {
+                    changes.push(Change { file: shown, outcome: ChangeOutcome::Refused(findings) });
+                }
+            }
+        }
+        changes.extend(self.publish_all(pending, active).await);
         changes
     }
 
-    /// Publishes the flow unless it was handled as it is.
-    async fn handle(&mut self, flow: Flow, active: &BTreeMap<String, String>) -> Option<ChangeOutcome> {
-        let hash = flow.content_hash();
-        if self.handled.get(&flow.name) == Some(&hash) {
-            return None;
-        }
-        let name = flow.name.clone();
-        if active.get(&name) == Some(&hash) {
-            self.handled.insert(name, hash);
-            return Some(ChangeOutcome::Active { flow: Box::new(flow), version: None, warnings: Vec::new() });
-        }
-        match publish(&self.client, &flow).await {
-            Ok(published) => {
-                self.handled.insert(name, hash);
-                let (version, warnings) = (Some(published.version), published.diagnostics);
-                Some(ChangeOutcome::Active { flow: Box::new(flow), version, warnings })
+    fn is_published_as(&self, flow: &Flow) -> bool {
+        self.published_as.get(&flow.name).is_some_and(|hash| *hash == flow.content_hash())
+    }
+
+    /// Publishes what can be published. A flow may be in another one's way until it is published
+    /// itself, so what is refused is tried again as long as others succeed.
+    async fn publish_all(
+        &mut self,
+        mut pending: Vec<(String, Flow)>,
+        active: &BTreeMap<String, String>,
+    ) -> Vec<Change> {
+        let mut changes = Vec::new();
+        loop {
+            let before = changes.len();
+            let mut refused = Vec::new();
+            for (file, flow) in pending {
+                match self.publish(&flow, active).await {
+                    Ok(outcome) => changes.push(Change { file, outcome }),
+                    Err(outcome) => refused.push((Change { file, outcome }, flow)),
+                }
             }
-            Err(CommandError::Server(problem)) if !problem.diagnostics.is_empty() => {
-                self.handled.insert(name, hash);
-                Some(ChangeOutcome::Refused(problem.diagnostics))
+            if refused.is_empty() || changes.len() == before {
+                changes.extend(refused.into_iter().map(|(change, _)| change));
+                return changes;
             }
-            Err(error) => Some(ChangeOutcome::Failed(error)),
+            pending = refused.into_iter().map(|(change, flow)| (change.file, flow)).collect();
         }
     }
 
-    async fn switch_off_missing(&mut self, names: &[String]) -> Vec<Change> {
-        let missing: Vec<String> = self.handled.keys().filter(|name| !names.contains(name)).cloned().collect();
+    /// Publishes one flow unless the server has it already.
+    async fn publish(
+        &mut self,
+        flow: &Flow,
+        active: &BTreeMap<String, String>,
+    ) -> Result<ChangeOutcome, ChangeOutcome> {
+        let hash = flow.content_hash();
+        let (version, warnings) = if active.get(&flow.name) == Some(&hash) {
+            (None, Vec::new())
+        } else {
+            match publish(&self.client, flow).await {
+                Ok(published) => (Some(published.version), published.diagnostics),
+                Err(CommandError::Server(problem)) if !problem.diagnostics.is_empty() => {
+                    return Err(ChangeOutcome::Refused(problem.diagnostics));
+                }
+                Err(error) => return Err(ChangeOutcome::Failed(error)),
+            }
+        };
+        self.published_as.insert(flow.name.clone(), hash);
+        Ok(ChangeOutcome::Active { flow: Box::new(flow.clone()), version, warnings })
+    }
+
+    async fn switch_off_missing(&mut self, names: &BTreeSet<&str>) -> Vec<Change> {
+        let missing: Vec<String> =
+            self.published_as.keys().filter(|name| !names.contains(name.as_str())).cloned().collect();
         let mut changes = Vec::new();
         for name in missing {
             let outcome = match switch_off(&self.client, &name).await {
@@ -207,7 +234,7 @@ impl Publisher {
                 Err(CommandError::Server(problem)) if problem.status == 404 => ChangeOutcome::SwitchedOff,
                 Err(error) => ChangeOutcome::Failed(error),
             };
-            self.handled.remove(&name);
+            self.published_as.remove(&name);
             changes.push(Change { file: name, outcome });
         }
         changes

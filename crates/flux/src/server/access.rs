@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, ensure};
 use flux_engine::{Clock, Engine, SystemClock};
 use flux_http::{IssuedKey, NewKey, Scope};
 use flux_model::{KeyId, OrganizationId, ProjectId, Tenant, Timestamp};
@@ -20,10 +20,8 @@ pub(crate) const TENANT: Tenant =
 pub(super) async fn ensure_project(engine: &Engine, name: &str) -> anyhow::Result<()> {
     let row = ProjectRow { tenant: TENANT, name: name.to_owned(), created_at: now() };
     let outcome = engine.submit(Command::EnsureProject(row)).await.context("the project cannot be stored")?;
-    match outcome {
-        Outcome::Done | Outcome::Exists => Ok(()),
-        other => bail!("the project was not stored: {other:?}"),
-    }
+    ensure!(matches!(outcome, Outcome::Done | Outcome::Exists), "the project was not stored: {outcome:?}");
+    Ok(())
 }
 
 /// A fresh key with all rights, that no store knows yet.
@@ -43,7 +41,7 @@ fn issue(name: &str) -> anyhow::Result<IssuedKey> {
     new.issue(now()).context("no key can be made")
 }
 
-/// Makes sure that this key opens the default project with all rights.
+/// Makes sure that this key is stored; a new one opens the default project with all rights.
 pub(crate) async fn ensure_admin_key(engine: &Engine, name: &str, text: &str) -> anyhow::Result<()> {
     let hash = hash(text);
     if stored_key(engine, hash).await?.is_some() {
@@ -87,10 +85,9 @@ async fn stored_key(engine: &Engine, hash: [u8; 32]) -> anyhow::Result<Option<Ke
 }
 
 async fn put(engine: &Engine, row: KeyRow) -> anyhow::Result<()> {
-    match engine.submit(Command::PutKey(row)).await.context("the key cannot be stored")? {
-        Outcome::Done => Ok(()),
-        other => bail!("the key was not stored: {other:?}"),
-    }
+    let outcome = engine.submit(Command::PutKey(row)).await.context("the key cannot be stored")?;
+    ensure!(outcome == Outcome::Done, "the key was not stored: {outcome:?}");
+    Ok(())
 }
 
 /// What a key is stored and looked up by.

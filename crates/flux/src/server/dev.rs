@@ -17,9 +17,9 @@ use super::setup::{keys_of, rules};
 use super::signals::StopSignals;
 use super::{Server, Setup, access};
 use crate::client::{Client, DEV_FILE, DevServer, Target};
-use crate::commands::init::{Secrecy, write_new};
 use crate::config::{Config, LogFormat};
 use crate::error::{CommandError, Exit};
+use crate::file::{Secrecy, write_new};
 use crate::log;
 use crate::output::{Format, Out};
 use crate::project::Project;
@@ -65,6 +65,9 @@ pub(crate) async fn run(mut dev: DevSetup, mut out: Out) -> Result<Exit, Command
                 .to_string(),
             );
             gate.open();
+            for part in dev.project.file.unsupported() {
+                tracing::warn!(part, "this part of flux.json is not run by this version");
+            }
             changes.iter().for_each(banner::log_change);
         }
         Format::Text => banner::show(&dev, &running, &changes, &mut out),
@@ -133,7 +136,11 @@ fn remember(root: &Path, running: &DevServer, publisher: &Publisher) -> anyhow::
     if fresh.exists() {
         std::fs::remove_file(&fresh).with_context(|| format!("cannot replace {}", fresh.display()))?;
     }
-    write_new(&fresh, &serde_json::to_string_pretty(&running).context("addresses are JSON")?, Secrecy::OwnerOnly)?;
+    write_new(
+        &fresh,
+        &serde_json::to_string_pretty(&running).context("addresses are JSON")?,
+        Secrecy::OwnerOnly,
+    )?;
     std::fs::rename(&fresh, &path).with_context(|| format!("cannot write {}", path.display()))
 }
 

@@ -34,7 +34,8 @@ impl FileStore for ObjectFiles {
             Some((piece, received))
         });
         let objects = self.objects.clone();
-        let upload = tokio::spawn(async move { objects.put_stream(tenant, content).await.map(|(name, _)| name) });
+        let upload =
+            tokio::spawn(async move { objects.put_stream(tenant, content).await.map(|(name, _)| name) });
         let sink: Box<dyn FileSink> = Box::new(Upload { pieces: Some(pieces), upload: Some(upload) });
         Box::pin(std::future::ready(Ok(sink)))
     }

@@ -112,11 +112,14 @@ impl Server {
         let store = open_store(&setup.data, &setup.store)?;
         let gateway = bind("gateway", setup.gateway).await?;
         let console = bind("console", setup.console).await?;
-        let objects = Objects::local(&setup.data.join(OBJECTS_FOLDER)).context("the objects folder cannot be used")?;
+        let objects =
+            Objects::local(&setup.data.join(OBJECTS_FOLDER)).context("the objects folder cannot be used")?;
         let vault = Arc::new(StoreVault::new(setup.server_keys));
         let mut policy = setup.policy;
-        policy.own_listeners = [&gateway, &console].into_iter().flatten().map(|bound| bound.address).collect();
-        let mut egress = flux_egress::Setup::new(policy, vault.clone(), Arc::new(ObjectFiles::new(objects.clone())));
+        policy.own_listeners =
+            [&gateway, &console].into_iter().flatten().map(|bound| bound.address).collect();
+        let mut egress =
+            flux_egress::Setup::new(policy, vault.clone(), Arc::new(ObjectFiles::new(objects.clone())));
         egress.limits = setup.limits;
         let registry = Arc::new(Registry::standard());
         let parts = EngineParts {
@@ -154,11 +157,6 @@ impl Server {
         self.console.as_ref().map(|bound| format!("http://{}", bound.address))
     }
 
-    /// Ends when the server is to stop.
-    pub(crate) fn stopping(&self) -> CancellationToken {
-        self.shutdown.clone()
-    }
-
     /// Starts to accept connections.
     pub(crate) async fn serve(&mut self) -> Result<(), CommandError> {
         let console_url = self.setup.console_url.clone().or_else(|| self.console_url()).unwrap_or_default();
@@ -179,7 +177,9 @@ impl Server {
             (self.console.as_mut(), flux_http::console_router(app)),
         ];
         for (bound, router) in listeners {
-            let Some((listener, limits)) = bound.and_then(|bound| Some((bound.listener.take()?, bound.limits))) else {
+            let Some((listener, limits)) =
+                bound.and_then(|bound| Some((bound.listener.take()?, bound.limits)))
+            else {
                 continue;
             };
             let shutdown = self.shutdown.clone();
@@ -204,7 +204,10 @@ impl Server {
 }
 
 /// Opens the store in the data folder.
-pub(crate) fn open_store(data: &std::path::Path, options: &Options) -> Result<Arc<SqliteStore>, CommandError> {
+pub(crate) fn open_store(
+    data: &std::path::Path,
+    options: &Options,
+) -> Result<Arc<SqliteStore>, CommandError> {
     match SqliteStore::open(data, options) {
         Ok(store) => Ok(Arc::new(store)),
         Err(error) => {

@@ -17,7 +17,11 @@ use crate::error::CommandError;
 impl Setup {
     /// The setup that the configuration asks for; `policy` is what flows may reach beside what it
     /// allows.
-    pub(crate) fn of(config: &Config, server_keys: ServerKeys, mut policy: Policy) -> Result<Self, CommandError> {
+    pub(crate) fn of(
+        config: &Config,
+        server_keys: ServerKeys,
+        mut policy: Policy,
+    ) -> Result<Self, CommandError> {
         policy.allowed.extend(rules("[egress] allow", &config.egress.allow)?);
         check_roles(&config.process.roles)?;
         let has = |role| config.process.roles.contains(&role);
@@ -107,16 +111,19 @@ fn engine(engine: &config::Engine) -> EngineSettings {
 /// The server keys of the configuration: the present one wraps, the earlier ones only unwrap.
 pub(crate) fn server_keys(secrets: &config::Secrets) -> Result<ServerKeys, CommandError> {
     let from_file = secrets.server_key_file.as_ref().map(|path| {
-        let unreadable = |error| config::invalid(format!("[secrets] server_key_file {}: {error}", path.display()));
+        let unreadable =
+            |error| config::invalid(format!("[secrets] server_key_file {}: {error}", path.display()));
         std::fs::read_to_string(path).map(SecretText::from).map_err(unreadable)
     });
     let present = match (&secrets.server_key, from_file.transpose()?) {
         (Some(key), None) => key.clone(),
         (None, Some(key)) => key,
-        (Some(_), Some(_)) => return Err(config::invalid("[secrets] has both server_key and server_key_file; keep one")),
+        (Some(_), Some(_)) => {
+            return Err(config::invalid("[secrets] has both server_key and server_key_file; keep one"));
+        }
         (None, None) => {
             let message = "no server key is configured: it seals the secrets of projects";
-            let hint = "write a configuration with fresh keys with `flux init --server`, \
+            let hint = "write a configuration with fresh keys with `flux init --server-config`, \
                 or set FLUX_SECRETS_SERVER_KEY to what `openssl rand -base64 32` prints";
             return Err(config::invalid(message).hint(hint));
         }
@@ -154,11 +161,12 @@ mod tests {
 
     #[test]
     fn a_server_key_is_needed_and_its_way_out_is_named() {
-        let CommandError::Local { message, hint, .. } = server_keys(&config::Secrets::default()).unwrap_err() else {
+        let CommandError::Local { message, hint, .. } = server_keys(&config::Secrets::default()).unwrap_err()
+        else {
             panic!("a configuration error is local");
         };
         assert!(message.contains("no server key"), "{message}");
-        assert!(hint.unwrap().contains("flux init --server"));
+        assert!(hint.unwrap().contains("flux init --server-config"));
     }
 
     #[test]
@@ -176,7 +184,8 @@ mod tests {
             ..config::Secrets::default()
         };
         server_keys(&rotated).unwrap();
-        let short = config::Secrets { server_key: Some("c2hvcnQ=".to_owned().into()), ..config::Secrets::default() };
+        let short =
+            config::Secrets { server_key: Some("c2hvcnQ=".to_owned().into()), ..config::Secrets::default() };
         assert!(server_keys(&short).is_err());
     }
 

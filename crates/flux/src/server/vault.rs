@@ -64,7 +64,12 @@ impl From<flux_store::StoreError> for Failed {
 
 impl StoreVault {
     pub(super) fn new(keys: ServerKeys) -> Self {
-        Self { keys, engine: SetOnce::new(), opened: Mutex::default(), writing: tokio::sync::Mutex::default() }
+        Self {
+            keys,
+            engine: SetOnce::new(),
+            opened: Mutex::default(),
+            writing: tokio::sync::Mutex::default(),
+        }
     }
 
     /// Gives the vault its store, and wraps every data key with the present server key.
@@ -140,11 +145,10 @@ impl StoreVault {
         let command = Command::DeleteSecret { tenant, name: name.to_owned() };
         let outcome = self.engine.wait().await.submit(command).await?;
         self.opened.lock().secrets.remove(&(tenant.project, name.to_owned()));
-        match outcome {
-            Outcome::Done => Ok(true),
-            Outcome::NotFound => Ok(false),
-            other => Err(Failed::Refused(other)),
+        if outcome == Outcome::NotFound {
+            return Ok(false);
         }
+        accept(outcome).map(|()| true)
     }
 
     async fn stored(&self, tenant: Tenant, name: &str) -> Result<Option<SecretRow>, Failed> {
@@ -208,7 +212,9 @@ impl Vault for StoreVault {
         name: &'a str,
         secret: SecretPlain,
     ) -> BoxFuture<'a, Result<(), VaultFailure>> {
-        Box::pin(async move { self.seal(tenant, name, &secret).await.map_err(|failed| failure(name, &failed)) })
+        Box::pin(
+            async move { self.seal(tenant, name, &secret).await.map_err(|failed| failure(name, &failed)) },
+        )
     }
 
     fn delete<'a>(&'a self, tenant: Tenant, name: &'a str) -> BoxFuture<'a, Result<bool, VaultFailure>> {
@@ -226,10 +232,14 @@ fn failure(name: &str, failed: &Failed) -> VaultFailure {
 }
 
 async fn submit(engine: &Engine, command: Command) -> Result<(), Failed> {
-    match engine.submit(command).await? {
-        Outcome::Done | Outcome::Saved { .. } => Ok(()),
-        other => Err(Failed::Refused(other)),
+    accept(engine.submit(command).await?)
+}
+
+fn accept(outcome: Outcome) -> Result<(), Failed> {
+    if matches!(outcome, Outcome::Done | Outcome::Saved { .. }) {
+        return Ok(());
     }
+    Err(Failed::Refused(outcome))
 }
 
 /// The version of the data key, that of the secret, and the sealed bytes.

@@ -63,7 +63,9 @@ fn secrets_reach_the_wire_and_nothing_else() {
     let server = project.dev();
     project.run(&["secrets", "set", "token", "s3cr3t-value"]).succeeded();
     let ran = project.json(&["run", "tell", "--wait"]).succeeded().value();
-    assert_eq!(receiver.received()[0].headers["x-token"], "s3cr3t-value");
+    let first = &receiver.received()[0];
+    assert_eq!((first.method.as_str(), first.path.as_str()), ("POST", "/tell"));
+    assert_eq!(first.headers["x-token"], "s3cr3t-value");
     let id = ran["id"].as_str().unwrap();
     let journal = server.api("GET", &format!("/executions/{id}/journal"), None);
     assert!(!String::from_utf8_lossy(&journal.body).contains("s3cr3t"), "the journal is masked");
@@ -102,10 +104,18 @@ fn flows_are_published_compared_and_exported() {
     assert_eq!(exported["nodes"], written["nodes"]);
     project.run(&["flow", "diff", "hello"]).succeeded();
     project.write("flows/hello.json", &text.replace("Hello, ", "Good day, "));
-    eventually("version 2", || project.run(&["flow", "diff", "hello", "--from", "1", "--to", "2"]).output.status.code().filter(|code| *code == 1));
+    eventually("version 2", || {
+        project
+            .run(&["flow", "diff", "hello", "--from", "1", "--to", "2"])
+            .output
+            .status
+            .code()
+            .filter(|code| *code == 1)
+    });
     let said = project.run(&["flow", "diff", "hello", "--from", "1", "--to", "2"]).exits(1).out();
     assert!(said.contains("~ node greeting") && said.contains("- \"Hello,"), "{said}");
-    let broken = project.write("broken.json", r#"{"name": "b", "nodes": [{"key": "a", "type": "trigger.manul"}]}"#);
+    let broken =
+        project.write("broken.json", r#"{"name": "b", "nodes": [{"key": "a", "type": "trigger.manul"}]}"#);
     let refused = project.run(&["flow", "publish", broken.to_str().unwrap()]).exits(1);
     assert!(refused.out().contains("trigger.manual"), "{}", refused.out());
 }
@@ -145,4 +155,26 @@ fn an_idempotency_key_gives_the_same_execution() {
     let _server = project.dev();
     let start = || project.run(&["run", "hello", "--idempotency-key", "k"]).succeeded().out();
     assert_eq!(start(), start());
+}
+
+#[test]
+fn a_file_goes_through_objects_from_one_call_to_the_next() {
+    let receiver = Receiver::start();
+    let url = format!("http://{}", receiver.address);
+    let flow = json!({
+        "name": "copy",
+        "nodes": [
+            {"key": "start", "type": "trigger.manual"},
+            {"key": "get", "type": "http.request", "config": {
+                "method": "GET", "url": format!("{url}/report.pdf"), "response": "file"}},
+            {"key": "put", "type": "http.request", "config": {
+                "method": "PUT", "url": format!("{url}/copy"), "body": {"file": "{{ get.body }}"}}}
+        ],
+        "edges": [{"from": "start", "to": "get"}, {"from": "get", "to": "put"}]
+    });
+    let project = Project::with(&[("flows/copy.json", &flow.to_string())]);
+    let _server = project.dev();
+    project.run(&["run", "copy", "--wait"]).succeeded();
+    let received = receiver.received();
+    assert_eq!((received[1].path.as_str(), received[1].body.as_slice()), ("/copy", &b"{}"[..]));
 }

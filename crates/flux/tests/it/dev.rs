@@ -35,18 +35,26 @@ fn an_order_waits_for_its_approval_and_is_answered() {
     let project = Project::of_template("orders");
     let server = project.dev();
     let small = server.hook("/hooks/orders", &order("A-1", 12));
-    assert_eq!((small.status, small.json()["status"].clone()), (201, json!("confirmed")), "{:?}", small.json());
+    assert_eq!(
+        (small.status, small.json()["status"].clone()),
+        (201, json!("confirmed")),
+        "{:?}",
+        small.json()
+    );
     let waiting = send(&server, order("A-2", 5_000));
     let review = pending_review(&project);
     let shown = project.run(&["review", "show", &review]).succeeded().out();
     assert!(shown.contains("Order A-2 of Ada"), "{shown}");
-    project.run(&["review", "approve", &review, "--comment", "fine", "--content", r#"{"discount": 100}"#]).succeeded();
+    project
+        .run(&["review", "approve", &review, "--comment", "fine", "--content", r#"{"discount": 100}"#])
+        .succeeded();
     let answer = waiting.join().unwrap();
     assert_eq!((answer.status, answer.json()["total"].clone()), (201, json!(4_900)), "{:?}", answer.json());
     let late = project.run(&["review", "reject", &review]).exits(1);
     assert!(late.err().contains("approved it"), "who was first: {}", late.err());
 
-    let listed = project.json(&["executions", "--flow", "orders", "--status", "succeeded"]).succeeded().value();
+    let listed =
+        project.json(&["executions", "--flow", "orders", "--status", "succeeded"]).succeeded().value();
     assert_eq!(listed["items"].as_array().unwrap().len(), 2, "{listed}");
     let id = listed["items"][0]["id"].as_str().unwrap();
     let trace = project.run(&["trace", id]).succeeded().out();
@@ -64,7 +72,10 @@ fn what_waits_survives_a_stop_and_a_kill() {
     let server = project.dev();
     let _first = send(&server, order("B-1", 5_000));
     let review = pending_review(&project);
-    let execution = project.json(&["review", "show", &review]).succeeded().value()["execution"].as_str().unwrap().to_owned();
+    let execution = project.json(&["review", "show", &review]).succeeded().value()["execution"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let key = server.key.clone();
     server.kill();
     project.run(&["executions"]).exits(5);
@@ -102,7 +113,9 @@ fn saved_flows_are_published_wrong_ones_described_and_missing_ones_switched_off(
 
     let text = std::fs::read_to_string(project.path().join("flows/hello.json")).unwrap();
     project.write("flows/hello.json", &text.replace("Hello, ", "Good day, "));
-    eventually("the new version", || (run("hello").value()["output"]["text"] == "Good day, Ada!").then_some(()));
+    eventually("the new version", || {
+        (run("hello").value()["output"]["text"] == "Good day, Ada!").then_some(())
+    });
 
     project.write("flows/hello.json", &text.replace("data.set", "data.sett"));
     let said = server.logged(|line| line["code"] == "unknown_node_type");
@@ -175,4 +188,31 @@ fn variables_of_the_client_reach_another_server() {
     assert_eq!(list(None).status.code(), Some(4), "without a key nothing is shown");
     let listed: Value = serde_json::from_slice(&list(Some(&server.key)).stdout).unwrap();
     assert_eq!(listed["items"][0]["name"], "hello");
+}
+
+#[test]
+fn flows_that_change_places_in_one_save_are_both_published() {
+    let flow = |name: &str, path: &str| {
+        let hook = json!({"key": "hook", "type": "trigger.webhook", "config": {"path": path}});
+        json!({"name": name, "nodes": [hook], "edges": []}).to_string()
+    };
+    let project = Project::with(&[("flows/a.json", &flow("a", "one")), ("flows/b.json", &flow("b", "two"))]);
+    let server = project.dev();
+    let started = |path: &str| {
+        let accepted = server.hook(path, &json!({}));
+        assert_eq!(accepted.status, 202, "{:?}", accepted.json());
+        let id = accepted.json()["id"].as_str().unwrap().to_owned();
+        project.json(&["executions", &id]).succeeded().value()["flow"].as_str().unwrap().to_owned()
+    };
+    assert_eq!((started("/hooks/one"), started("/hooks/two")), ("a".to_owned(), "b".to_owned()));
+    // Renamed: the new flow takes the path of the one that is gone.
+    project.write("flows/a.json", &flow("c", "one"));
+    eventually("the renamed flow", || (started("/hooks/one") == "c").then_some(()));
+    // Moved: the first takes the path that the second is leaving.
+    project.write("flows/b.json", &flow("b", "three"));
+    project.write("flows/a.json", &flow("c", "two"));
+    eventually("the moved flow", || {
+        let accepted = server.hook("/hooks/three", &json!({}));
+        (accepted.status == 202 && started("/hooks/two") == "c").then_some(())
+    });
 }

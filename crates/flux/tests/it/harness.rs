@@ -13,12 +13,15 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// How long anything may take before the test fails.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// The pause between two looks at something that is waited for.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// Arguments that start `flux dev` on free ports.
+pub(crate) const DEV: [&str; 6] = ["dev", "--json", "--gateway", "127.0.0.1:0", "--console", "127.0.0.1:0"];
+
 /// The executable under test.
-pub fn flux() -> Command {
+pub(crate) fn flux() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_flux"));
     // Nothing of whoever runs the tests must reach the executable.
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("FLUX_")) {
@@ -29,20 +32,20 @@ pub fn flux() -> Command {
 }
 
 /// A project folder with everything in it, removed at the end.
-pub struct Project {
+pub(crate) struct Project {
     folder: tempfile::TempDir,
 }
 
 impl Project {
     /// A project made by `flux init --template`.
-    pub fn of_template(template: &str) -> Self {
+    pub(crate) fn of_template(template: &str) -> Self {
         let project = Self { folder: tempfile::tempdir().unwrap() };
         project.run(&["init", ".", "--template", template]).succeeded();
         project
     }
 
     /// A project with these files.
-    pub fn with(files: &[(&str, &str)]) -> Self {
+    pub(crate) fn with(files: &[(&str, &str)]) -> Self {
         let project = Self { folder: tempfile::tempdir().unwrap() };
         project.write("flux.json", r#"{"name": "test"}"#);
         for (path, text) in files {
@@ -51,12 +54,12 @@ impl Project {
         project
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
     /// Writes a file of the project.
-    pub fn write(&self, path: &str, text: &str) -> PathBuf {
+    pub(crate) fn write(&self, path: &str, text: &str) -> PathBuf {
         let path = self.path().join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, text).unwrap();
@@ -64,33 +67,25 @@ impl Project {
     }
 
     /// Runs a command in the folder.
-    pub fn run(&self, arguments: &[&str]) -> Ran {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
         Ran::new(flux().args(arguments).current_dir(self.path()).output().unwrap(), arguments)
     }
 
     /// Runs a command in the folder with `--json`.
-    pub fn json(&self, arguments: &[&str]) -> Ran {
+    pub(crate) fn json(&self, arguments: &[&str]) -> Ran {
         let arguments: Vec<&str> = arguments.iter().copied().chain(["--json"]).collect();
         self.run(&arguments)
     }
 
     /// Starts `flux dev` on free ports and waits until it is ready.
-    pub fn dev(&self) -> Server {
-        let arguments = ["dev", "--json", "--gateway", "127.0.0.1:0", "--console", "127.0.0.1:0"];
-        Server::start(flux().args(arguments).current_dir(self.path()))
-    }
-
-    /// Starts `flux dev` on these ports: where a server was before.
-    pub fn dev_at(&self, server: &Server) -> Server {
-        let (gateway, console) = (server.gateway.to_string(), server.console.to_string());
-        let arguments = ["dev", "--json", "--gateway", &gateway, "--console", &console];
-        Server::start(flux().args(arguments).current_dir(self.path()))
+    pub(crate) fn dev(&self) -> Server {
+        Server::start(flux().args(DEV).current_dir(self.path()))
     }
 }
 
 /// A command that ended.
-pub struct Ran {
-    pub output: Output,
+pub(crate) struct Ran {
+    pub(crate) output: Output,
     arguments: String,
 }
 
@@ -99,48 +94,48 @@ impl Ran {
         Self { output, arguments: arguments.join(" ") }
     }
 
-    pub fn out(&self) -> String {
+    pub(crate) fn out(&self) -> String {
         String::from_utf8(self.output.stdout.clone()).unwrap()
     }
 
-    pub fn err(&self) -> String {
+    pub(crate) fn err(&self) -> String {
         String::from_utf8(self.output.stderr.clone()).unwrap()
     }
 
     /// Standard output as JSON.
-    pub fn value(&self) -> Value {
+    pub(crate) fn value(&self) -> Value {
         serde_json::from_slice(&self.output.stdout)
             .unwrap_or_else(|error| panic!("flux {}: {error}: {}{}", self.arguments, self.out(), self.err()))
     }
 
     /// The command must have ended with this code.
-    pub fn exits(self, code: i32) -> Self {
+    pub(crate) fn exits(self, code: i32) -> Self {
         let (found, out, err) = (self.output.status.code(), self.out(), self.err());
         assert_eq!(found, Some(code), "flux {}\n{out}{err}", self.arguments);
         self
     }
 
-    pub fn succeeded(self) -> Self {
+    pub(crate) fn succeeded(self) -> Self {
         self.exits(0)
     }
 }
 
 /// A server process; killed when dropped.
-pub struct Server {
+pub(crate) struct Server {
     child: Child,
-    pub gateway: SocketAddr,
-    pub console: SocketAddr,
-    pub key: String,
+    pub(crate) gateway: SocketAddr,
+    pub(crate) console: SocketAddr,
+    pub(crate) key: String,
     /// The line it said that it is ready with.
-    pub ready: Value,
+    pub(crate) ready: Value,
     /// How long it took from the start to that line.
-    pub started_in: Duration,
+    pub(crate) started_in: Duration,
     log: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
     /// Starts a server with `--json` and waits for its first line.
-    pub fn start(command: &mut Command) -> Self {
+    pub(crate) fn start(command: &mut Command) -> Self {
         let begun = Instant::now();
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
@@ -161,42 +156,46 @@ impl Server {
     }
 
     /// What it has logged.
-    pub fn log(&self) -> Vec<Value> {
+    pub(crate) fn log(&self) -> Vec<Value> {
         let lines = self.log.lock().unwrap();
-        lines.iter().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}"))).collect()
+        lines
+            .iter()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}")))
+            .collect()
     }
 
     /// A line of its log that fits.
-    pub fn logged(&self, fits: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) fn logged(&self, fits: impl Fn(&Value) -> bool) -> Value {
         eventually("a line of log", || self.log().into_iter().find(|line| fits(line)))
     }
 
     /// The process id.
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// Asks it to stop, and waits until it did.
-    pub fn stop(mut self) -> ExitStatus {
+    pub(crate) fn stop(mut self) -> ExitStatus {
         signal(self.pid(), "TERM");
         eventually("the end of the server", || self.child.try_wait().unwrap())
     }
 
     /// Ends it without any warning.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
     /// A request to the gateway.
-    pub fn hook(&self, path: &str, body: &Value) -> Answer {
+    pub(crate) fn hook(&self, path: &str, body: &Value) -> Answer {
         request(self.gateway, "POST", path, &[], Some(body)).unwrap()
     }
 
     /// A request to the console API with the server's key.
-    pub fn api(&self, method: &str, path: &str, body: Option<&Value>) -> Answer {
+    pub(crate) fn api(&self, method: &str, path: &str, body: Option<&Value>) -> Answer {
         let authorization = format!("Bearer {}", self.key);
-        request(self.console, method, &format!("/api/v1{path}"), &[("authorization", &authorization)], body).unwrap()
+        request(self.console, method, &format!("/api/v1{path}"), &[("authorization", &authorization)], body)
+            .unwrap()
     }
 }
 
@@ -225,13 +224,13 @@ fn follow(stdout: BufReader<ChildStdout>, log: Arc<Mutex<Vec<String>>>) {
 }
 
 /// Sends a signal to a process.
-pub fn signal(pid: u32, name: &str) {
+pub(crate) fn signal(pid: u32, name: &str) {
     let sent = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status().unwrap();
     assert!(sent.success());
 }
 
 /// Looks until there is something to see.
-pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let begun = Instant::now();
     loop {
         if let Some(seen) = look() {
@@ -244,22 +243,23 @@ pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 
 /// An HTTP answer.
 #[derive(Debug, Clone)]
-pub struct Answer {
-    pub status: u16,
-    pub headers: BTreeMap<String, String>,
-    pub body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
     /// The body as JSON.
-    pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body)
-            .unwrap_or_else(|error| panic!("{error}: {} {}", self.status, String::from_utf8_lossy(&self.body)))
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| {
+            panic!("{error}: {} {}", self.status, String::from_utf8_lossy(&self.body))
+        })
     }
 }
 
 /// One HTTP/1.1 request on its own connection. An error means that there is no whole answer.
-pub fn request(
+pub(crate) fn request(
     to: SocketAddr,
     method: &str,
     path: &str,
@@ -288,7 +288,8 @@ fn broken(what: &str) -> std::io::Error {
 fn read_answer(stream: &mut impl BufRead) -> std::io::Result<Answer> {
     let mut line = String::new();
     stream.read_line(&mut line)?;
-    let status = line.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or_else(|| broken("no status"))?;
+    let status =
+        line.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or_else(|| broken("no status"))?;
     let headers = read_headers(stream)?;
     let mut body = Vec::new();
     if headers.get("transfer-encoding").is_some_and(|coding| coding == "chunked") {
@@ -330,22 +331,22 @@ fn read_chunks(stream: &mut impl BufRead, body: &mut Vec<u8>) -> std::io::Result
 
 /// A request that reached a [`Receiver`].
 #[derive(Debug, Clone)]
-pub struct Received {
-    pub method: String,
-    pub path: String,
-    pub headers: BTreeMap<String, String>,
-    pub body: Vec<u8>,
+pub(crate) struct Received {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: Vec<u8>,
 }
 
 /// An HTTP server outside of Flux that keeps what it receives and answers 200 with `{}`. Lives as
 /// long as the test process.
-pub struct Receiver {
-    pub address: SocketAddr,
+pub(crate) struct Receiver {
+    pub(crate) address: SocketAddr,
     received: Arc<Mutex<Vec<Received>>>,
 }
 
 impl Receiver {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let received = Arc::new(Mutex::new(Vec::new()));
@@ -361,7 +362,7 @@ impl Receiver {
     }
 
     /// Everything that came so far.
-    pub fn received(&self) -> Vec<Received> {
+    pub(crate) fn received(&self) -> Vec<Received> {
         self.received.lock().unwrap().clone()
     }
 }
@@ -385,6 +386,7 @@ fn receive(stream: TcpStream, kept: &Mutex<Vec<Received>>) -> std::io::Result<()
             reader.read_exact(&mut body)?;
         }
         kept.lock().unwrap().push(Received { method, path, headers, body });
-        writer.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}")?;
+        writer
+            .write_all(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}")?;
     }
 }

@@ -97,7 +97,8 @@ fn the_doctor_measures_a_project_before_its_first_start() {
     };
     let said: serde_json::Value = serde_json::from_slice(&examine(&[]).stdout).unwrap();
     assert_eq!(said["ok"], true, "{said}");
-    let checks: Vec<&str> = said["checks"].as_array().unwrap().iter().filter_map(|one| one["check"].as_str()).collect();
+    let checks: Vec<&str> =
+        said["checks"].as_array().unwrap().iter().filter_map(|one| one["check"].as_str()).collect();
     for check in ["configuration", "data folder", "free disk", "clock", "store", "gateway", "console"] {
         assert!(checks.contains(&check), "{check}: {checks:?}");
     }

@@ -1,4 +1,4 @@
-//! `flux serve`: refuses to start half configured, runs with what `flux init --server` writes.
+//! `flux serve`: refuses to start half configured, runs with what `flux init --server-config` writes.
 
 use std::path::Path;
 
@@ -15,28 +15,48 @@ fn check_refused(variables: &[(&str, &str)], message: &str, way_out: &str) {
     let folder = tempfile::tempdir().unwrap();
     let (code, said) = serve(folder.path(), variables);
     assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("configuration_invalid") && said.contains(message) && said.contains(way_out), "{said}");
+    assert!(
+        said.contains("configuration_invalid") && said.contains(message) && said.contains(way_out),
+        "{said}"
+    );
 }
 
 #[test]
 fn without_secrets_nothing_starts_and_the_way_out_is_named() {
     let key = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
-    check_refused(&[], "no server key is configured", "flux init --server");
-    check_refused(&[("FLUX_SECRETS_SERVER_KEY", key)], "no bootstrap key is configured", "FLUX_ACCESS_BOOTSTRAP_KEY");
-    check_refused(&[("FLUX_SECRETS_SERVER_KEY", "short")], "32 bytes", "openssl rand");
+    check_refused(&[], "no server key is configured", "flux init --server-config");
+    check_refused(
+        &[("FLUX_SECRETS_SERVER_KEY", key)],
+        "no bootstrap key is configured",
+        "FLUX_ACCESS_BOOTSTRAP_KEY",
+    );
+    check_refused(&[("FLUX_SECRETS_SERVER_KEY", "c2hvcnQ=")], "32 bytes", "openssl rand");
     let made_up = [("FLUX_SECRETS_SERVER_KEY", key), ("FLUX_ACCESS_BOOTSTRAP_KEY", "flx_made_up")];
-    check_refused(&made_up, "is not a key of Flux", "flux init --server");
-    check_refused(&[("FLUX_EGRESS_ALLOW", "10.0.0.0/99"), ("FLUX_SECRETS_SERVER_KEY", key)], "10.0.0.0/99", "egress");
-    check_refused(&[("FLUX_PROCESS_ROLES", "gateway"), ("FLUX_SECRETS_SERVER_KEY", key)], "`engine`", "leave out");
+    check_refused(&made_up, "is not a key of Flux", "flux init --server-config");
+    check_refused(
+        &[("FLUX_EGRESS_ALLOW", "10.0.0.0/99"), ("FLUX_SECRETS_SERVER_KEY", key)],
+        "10.0.0.0/99",
+        "egress",
+    );
+    check_refused(
+        &[("FLUX_PROCESS_ROLES", "gateway"), ("FLUX_SECRETS_SERVER_KEY", key)],
+        "`engine`",
+        "leave out",
+    );
 }
 
 #[test]
 fn a_fresh_configuration_serves_and_its_bootstrap_key_opens_it() {
     let folder = tempfile::tempdir().unwrap();
-    let init = flux().args(["init", "--server", "."]).current_dir(folder.path()).output().unwrap();
+    let init = flux().args(["init", "--server-config", "."]).current_dir(folder.path()).output().unwrap();
     assert!(init.status.success());
     let text = std::fs::read_to_string(folder.path().join("flux-server.toml")).unwrap();
-    let key = text.lines().find_map(|line| line.strip_prefix("bootstrap_key = ")).unwrap().trim_matches('"').to_owned();
+    let key = text
+        .lines()
+        .find_map(|line| line.strip_prefix("bootstrap_key = "))
+        .unwrap()
+        .trim_matches('"')
+        .to_owned();
     let start = |variables: &[(&str, &str)]| {
         let mut command = flux();
         command.args(["serve", "--json", "--gateway", "127.0.0.1:0", "--console", "127.0.0.1:0"]);
@@ -44,7 +64,8 @@ fn a_fresh_configuration_serves_and_its_bootstrap_key_opens_it() {
     };
     let list = |server: &Server, key: &str| {
         let url = format!("http://{}", server.console);
-        let output = flux().args(["keys", "list", "--json", "--server", &url, "--key", key]).output().unwrap();
+        let output =
+            flux().args(["keys", "list", "--json", "--server", &url, "--key", key]).output().unwrap();
         output.status.code()
     };
     let server = start(&[]);
@@ -69,7 +90,7 @@ fn a_fresh_configuration_serves_and_its_bootstrap_key_opens_it() {
 fn the_doctor_examines_a_server_and_finds_damage() {
     let folder = tempfile::tempdir().unwrap();
     let run = |arguments: &[&str]| flux().args(arguments).current_dir(folder.path()).output().unwrap();
-    assert!(run(&["init", "--server", "."]).status.success());
+    assert!(run(&["init", "--server-config", "."]).status.success());
     let start = || {
         let mut command = flux();
         command.args(["serve", "--json", "--gateway", "127.0.0.1:0", "--console", "127.0.0.1:0"]);
@@ -92,4 +113,38 @@ fn the_doctor_examines_a_server_and_finds_damage() {
     std::fs::write(&database, bytes).unwrap();
     let damaged = examine();
     assert_eq!(damaged.status.code(), Some(1), "{}", String::from_utf8_lossy(&damaged.stdout));
+}
+
+#[test]
+fn a_rotated_server_key_opens_old_secrets_and_a_wrong_one_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("flux-server.toml");
+    let init = flux().args(["init", "--server-config", "."]).current_dir(folder.path()).output().unwrap();
+    assert!(init.status.success());
+    let text = std::fs::read_to_string(&config).unwrap();
+    let value = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(" = ")).unwrap();
+        line.trim_matches('"').to_owned()
+    };
+    let (old, bootstrap) = (value("server_key"), value("bootstrap_key"));
+    let new = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    let start = |variables: &[(&str, &str)]| {
+        let mut command = flux();
+        command.args(["serve", "--json", "--gateway", "127.0.0.1:0", "--console", "127.0.0.1:0"]);
+        Server::start(command.current_dir(folder.path()).envs(variables.iter().copied()))
+    };
+    let server = start(&[]);
+    let url = format!("http://{}", server.console);
+    let set = ["secrets", "set", "token", "value", "--server", &url, "--key", &bootstrap];
+    assert!(flux().args(set).output().unwrap().status.success());
+    assert!(server.stop().success());
+
+    let (code, said) = serve(folder.path(), &[("FLUX_SECRETS_SERVER_KEY", new)]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("previous_server_keys"), "{said}");
+
+    let rotated = [("FLUX_SECRETS_SERVER_KEY", new), ("FLUX_SECRETS_PREVIOUS_SERVER_KEYS", old.as_str())];
+    assert!(start(&rotated).stop().success());
+    // Everything is wrapped with the new key now: the old one is not needed any more.
+    assert!(start(&[("FLUX_SECRETS_SERVER_KEY", new)]).stop().success());
 }

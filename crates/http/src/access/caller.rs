@@ -99,6 +99,7 @@ pub(crate) async fn authorize(
     if !caller.scopes.allow(needed) {
         return Err(Forbidden { needed, held: caller.scopes }.into());
     }
+    tracing::debug!(key = %caller.key, scope = needed.as_str(), "a caller was let through");
     request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
 }

@@ -158,7 +158,8 @@ mod tests {
             changed[place] = if changed[place] == b'7' { b'8' } else { b'7' };
             assert!(!is_well_formed(&String::from_utf8(changed).unwrap()), "at {place}");
         }
-        for wrong in ["", "flx_", &text[..text.len() - 1], &format!("{text}0"), &format!("{}é", &text[..73])] {
+        for wrong in ["", "flx_", &text[..text.len() - 1], &format!("{text}0"), &format!("{}é", &text[..73])]
+        {
             assert!(!is_well_formed(wrong), "{wrong}");
         }
     }

@@ -41,7 +41,8 @@ mod tests {
 
     #[test]
     fn a_cut_list_goes_on_where_it_ended() {
-        let page = |after, limit| Listing::cut((0..5).collect(), PageRequest { after, limit }, |row: i32| row);
+        let page =
+            |after, limit| Listing::cut((0..5).collect(), PageRequest { after, limit }, |row: i32| row);
         let first = page(None, 3);
         assert_eq!(first.items, [0, 1, 2]);
         let cursor = first.next_cursor.unwrap().parse().ok();

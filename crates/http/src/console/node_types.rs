@@ -14,7 +14,7 @@ use crate::console::listing::Listing;
 /// `config_schema` (JSON Schema), the shape of its `output`, `secret_fields` and
 /// `per_element_fields`.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(value_type = Object)]
+#[schema(as = NodeType, value_type = Object)]
 #[serde(transparent)]
 pub(crate) struct NodeTypeView(NodeType);
 

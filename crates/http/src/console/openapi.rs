@@ -132,7 +132,11 @@ mod tests {
         let mut document = openapi();
         for endpoint in routes() {
             let operation = operation(&mut document, &endpoint);
-            assert!(operation.is_some_and(|one| one.security.is_some()), "{} is not described", endpoint.path);
+            assert!(
+                operation.is_some_and(|one| one.security.is_some()),
+                "{} is not described",
+                endpoint.path
+            );
         }
         let described: usize = document
             .paths

@@ -87,7 +87,8 @@ mod tests {
 
     #[test]
     fn the_open_routes_are_these() {
-        let found: Vec<String> = routes().iter().filter(|one| one.access == Open).map(Endpoint::line).collect();
+        let found: Vec<String> =
+            routes().iter().filter(|one| one.access == Open).map(Endpoint::line).collect();
         assert_eq!(found, OPEN);
     }
 
@@ -182,7 +183,8 @@ mod tests {
     #[tokio::test]
     async fn answers_have_the_headers_of_an_api() {
         let world = World::start().await;
-        let answer = world.console("GET /flows").header("origin", "https://evil.example").send().await.is(200);
+        let answer =
+            world.console("GET /flows").header("origin", "https://evil.example").send().await.is(200);
         for (name, value) in [
             ("cache-control", "no-store"),
             ("x-content-type-options", "nosniff"),

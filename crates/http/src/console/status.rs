@@ -38,6 +38,7 @@ enum ServerState {
 
 /// How many executions have each status.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = StatusCounts)]
 struct Counts {
     queued: u64,
     running: u64,
@@ -70,10 +71,7 @@ struct EngineNumbers {
 
 /// Says how the server is, and where the project's executions stand.
 #[utoipa::path(get, path = "/status", tag = "status", responses((status = 200, body = Status)))]
-pub(crate) async fn get_status(
-    caller: Caller,
-    State(app): State<Shared>,
-) -> Result<Json<Status>, ReadError> {
+pub(crate) async fn get_status(caller: Caller, State(app): State<Shared>) -> Result<Json<Status>, ReadError> {
     let counts = app.reader().query(move |store| store.status_counts(caller.tenant)).await?;
     let health = app.engine.health();
     let state = match health.state {

@@ -24,7 +24,7 @@ use crate::schema;
 #[serde(deny_unknown_fields)]
 pub(crate) struct PreviewRequest {
     /// A text with `{{ expressions }}`, or any JSON in which texts may hold them.
-    #[schema(value_type = schema::Value)]
+    #[schema(value_type = serde_json::Value)]
     template: Value,
     /// The roots as an object: `{"order": …, "vars": …}`.
     #[serde(default)]
@@ -41,7 +41,7 @@ pub(crate) struct PreviewRequest {
 pub(crate) struct Preview {
     /// The value; secrets in it are masked.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<schema::Value>)]
+    #[schema(value_type = Option<serde_json::Value>)]
     value: Option<Value>,
     /// Paths that led nowhere and gave null.
     warnings: Vec<PreviewWarning>,
@@ -127,7 +127,8 @@ pub(crate) async fn preview_template(
     let roots = roots(&app, &caller, request.context, request.execution).await?;
     let template = request.template;
     // Bounded, but by steps and not by time: it must not hold up other requests.
-    let evaluated = tokio::task::spawn_blocking(move || evaluate(&template, &PreviewScope { roots, now })).await;
+    let evaluated =
+        tokio::task::spawn_blocking(move || evaluate(&template, &PreviewScope { roots, now })).await;
     evaluated.map(Json).map_err(|_| PreviewFailure::Stopped)
 }
 
@@ -183,9 +184,8 @@ fn assemble(row: &ExecutionRow, runs: &[NodeRun], flow: Option<&Flow>) -> Object
 
 fn evaluate(template: &Value, scope: &PreviewScope) -> Preview {
     let mut warnings = Warnings::new();
-    let rendered = Templated::compile(template, &[]).and_then(|compiled| {
-        compiled.render(scope, &mut warnings).map_err(|error| vec![error])
-    });
+    let rendered = Templated::compile(template, &[])
+        .and_then(|compiled| compiled.render(scope, &mut warnings).map_err(|error| vec![error]));
     let warnings = warnings.into_vec().into_iter().map(PreviewWarning::from).collect();
     match rendered {
         Ok(value) => Preview { value: Some(value), warnings, errors: Vec::new(), error: None },
@@ -198,7 +198,11 @@ fn evaluate(template: &Value, scope: &PreviewScope) -> Preview {
 
 impl From<Warning> for PreviewWarning {
     fn from(warning: Warning) -> Self {
-        Self { path: warning.path, message: warning.message, field: warning.field.filter(|field| !field.is_empty()) }
+        Self {
+            path: warning.path,
+            message: warning.message,
+            field: warning.field.filter(|field| !field.is_empty()),
+        }
     }
 }
 
@@ -273,7 +277,8 @@ mod tests {
             world.console("POST /templates/preview").json(body).send().await.is(status);
         };
         check(json!({"template": "", "context": [], }), 400).await;
-        check(json!({"template": "", "context": {}, "execution": "exec_00000000000000000000000000"}), 400).await;
+        check(json!({"template": "", "context": {}, "execution": "exec_00000000000000000000000000"}), 400)
+            .await;
         check(json!({"template": "", "execution": "exec_00000000000000000000000000"}), 404).await;
         check(json!({}), 400).await;
     }

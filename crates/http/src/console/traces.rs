@@ -32,6 +32,7 @@ pub(crate) struct Trace {
 
 /// A length of time in a trace.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Span)]
 struct SpanView {
     /// Unique within the trace.
     id: String,
@@ -58,6 +59,7 @@ struct SpanView {
 /// What a span is.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
+#[schema(as = SpanKind)]
 enum SpanKindView {
     /// An execution.
     Execution,
@@ -88,6 +90,7 @@ enum SpanKindView {
 /// How a span ended.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = SpanStatus)]
 enum SpanStatusView {
     /// It goes on.
     Open,

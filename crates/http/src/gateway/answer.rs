@@ -45,10 +45,7 @@ pub(super) async fn start(
         Respond::Node => Until::Response,
     };
     let waiting = Waiting { until, timeout: webhook.timeout() };
-    let (admitted, answer) = app.engine.run(admission, waiting).await.map_err(|error| match error {
-        EngineError::Admission(error) => refused(error),
-        error => error.into(),
-    })?;
+    let (admitted, answer) = app.engine.run(admission, waiting).await.map_err(not_run)?;
     match answer {
         Answer::Responded(response) => Ok(compose(response)),
         Answer::Ended(ExecutionResult::Succeeded { output }) => Ok(output_of(&output)),
@@ -60,14 +57,19 @@ pub(super) async fn start(
     }
 }
 
+fn not_run(error: EngineError) -> Problem {
+    if let EngineError::Admission(error) = error { refused(error) } else { error.into() }
+}
+
 /// To a caller of the gateway, a flow that cannot be started is not there.
 pub(super) fn refused(error: AdmissionError) -> Problem {
-    match error {
+    let hidden = matches!(
+        error,
         AdmissionError::FlowNotFound { .. }
-        | AdmissionError::FlowInactive { .. }
-        | AdmissionError::FlowInvalid { .. } => nothing_here(),
-        error => error.into(),
-    }
+            | AdmissionError::FlowInactive { .. }
+            | AdmissionError::FlowInvalid { .. }
+    );
+    if hidden { nothing_here() } else { error.into() }
 }
 
 /// The answer to every path that leads nowhere: it names nothing.
@@ -113,11 +115,12 @@ fn compose(answer: FlowResponse) -> Response {
         }
     }
     let empty = status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
-    let (body, content_type) = match answer.body {
-        Value::Null => (Body::empty(), None),
-        _ if empty => (Body::empty(), None),
-        Value::Text(text) => (Body::from(text.to_string()), Some(TEXT)),
-        other => (Body::from(other.to_json()), Some(JSON)),
+    let (body, content_type) = if empty || answer.body.is_null() {
+        (Body::empty(), None)
+    } else if let Some(text) = answer.body.as_str() {
+        (Body::from(text.to_owned()), Some(TEXT))
+    } else {
+        (Body::from(answer.body.to_json()), Some(JSON))
     };
     if let Some(content_type) = content_type {
         headers.entry(header::CONTENT_TYPE).or_insert(content_type);
@@ -146,7 +149,8 @@ mod tests {
     async fn a_flows_answer_becomes_http() {
         let json = Value::object([("a", Value::from(1_i64))]);
         check(201, &[], json.clone(), (201, r#"{"content-type": "application/json"}"#, r#"{"a":1}"#)).await;
-        check(200, &[], Value::from("hi"), (200, r#"{"content-type": "text/plain; charset=utf-8"}"#, "hi")).await;
+        check(200, &[], Value::from("hi"), (200, r#"{"content-type": "text/plain; charset=utf-8"}"#, "hi"))
+            .await;
         let xml = [("Content-Type", "text/xml")];
         check(200, &xml, Value::from("<a/>"), (200, r#"{"content-type": "text/xml"}"#, "<a/>")).await;
         check(200, &[], Value::Null, (200, "{}", "")).await;

@@ -31,7 +31,8 @@ impl FromStr for Network {
 
     fn from_str(text: &str) -> Result<Self, InvalidNetwork> {
         let wrong = || InvalidNetwork(text.chars().take(64).collect());
-        let (address, length) = text.split_once('/').map_or((text, None), |(left, right)| (left, Some(right)));
+        let (address, length) =
+            text.split_once('/').map_or((text, None), |(left, right)| (left, Some(right)));
         let address: IpAddr = address.parse().map_err(|_| wrong())?;
         let (width, offset) = if address.is_ipv4() { (32, 96) } else { (128, 0) };
         let length: u32 = length.map_or(Ok(width), str::parse).map_err(|_| wrong())?;

@@ -12,7 +12,7 @@ use flux_model::{Diagnostic, ErrorCode, ProjectId, Tenant, Timestamp, Value};
 use flux_triggers::form::Form;
 use flux_triggers::webhook::{Route, Router, Webhook};
 use parking_lot::RwLock;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, MutexGuard, watch};
 
 use crate::app::Shared;
 
@@ -38,8 +38,7 @@ pub(crate) struct FormRoute {
 #[derive(Default)]
 pub(crate) struct Deployments {
     current: RwLock<Arc<Deployed>>,
-    /// One change at a time, so that an older picture never replaces a newer one.
-    changing: tokio::sync::Mutex<()>,
+    changing: Mutex<()>,
 }
 
 impl Deployments {
@@ -47,12 +46,25 @@ impl Deployments {
         self.current.read().clone()
     }
 
-    /// Takes the picture anew.
-    pub(crate) async fn rebuild(&self, app: &Shared) -> Result<(), EngineError> {
-        let _turn = self.changing.lock().await;
+    /// Begins a change of what is deployed. One at a time, so that two flows cannot both find a
+    /// path free, and an older picture never replaces a newer one.
+    pub(crate) async fn begin(&self) -> Change<'_> {
+        Change { deployments: self, _turn: self.changing.lock().await }
+    }
+}
+
+/// A change of what is deployed. Dropping it leaves the picture to [`follow`].
+pub(crate) struct Change<'a> {
+    deployments: &'a Deployments,
+    _turn: MutexGuard<'a, ()>,
+}
+
+impl Change<'_> {
+    /// Takes the picture anew, with what changed.
+    pub(crate) async fn finish(self, app: &Shared) -> Result<(), EngineError> {
         let plans = app.engine.active_plans().await?;
         let deployed = Deployed::of(&plans, app.clock.now());
-        *self.current.write() = Arc::new(deployed);
+        *self.deployments.current.write() = Arc::new(deployed);
         Ok(())
     }
 }
@@ -65,7 +77,7 @@ pub(crate) async fn follow(app: Shared, mut changes: watch::Receiver<u64>) {
             () = app.shutdown.cancelled() => return,
             changed = changes.changed() => if changed.is_err() { return },
         }
-        if let Err(error) = app.deployments.rebuild(&app).await {
+        if let Err(error) = app.deployments.begin().await.finish(&app).await {
             tracing::error!(%error, "webhooks and forms stay as they were: the flows cannot be read");
         }
     }
@@ -86,9 +98,10 @@ impl Deployed {
     /// Adds the trigger of a flow, or says why it cannot be reached.
     fn add(&mut self, tenant: Tenant, plan: &Plan, now: Timestamp) -> Vec<Diagnostic> {
         match read_trigger(tenant, plan, now) {
-            Ok(Trigger::Webhook(route)) => {
-                self.hooks.insert(*route).err().map(|clash| at_path(plan, clash.to_string())).into_iter().collect()
-            }
+            Ok(Trigger::Webhook(route)) => match self.hooks.insert(*route) {
+                Ok(()) => Vec::new(),
+                Err(clash) => vec![at_path(plan, clash.to_string())],
+            },
             Ok(Trigger::Form(route)) => {
                 match self.forms.entry((tenant.project, route.form.path().to_string())) {
                     Entry::Vacant(place) => {
@@ -183,7 +196,8 @@ pub(crate) struct TriggerScope<'a> {
 
 impl Scope for TriggerScope<'_> {
     fn root(&self, name: &str) -> Option<Value> {
-        let vars = || Value::object(self.plan.settings().vars.iter().map(|(name, value)| (name, value.clone())));
+        let vars =
+            || Value::object(self.plan.settings().vars.iter().map(|(name, value)| (name, value.clone())));
         (name == "vars").then(vars)
     }
 

@@ -179,7 +179,10 @@ mod tests {
         let ended = world.settled(started.at("/id").as_str().unwrap()).await;
         assert_eq!((ended.at("/output/n"), ended.at("/trigger")), (3.into(), "trigger.form".into()));
         let refused = call().json(json!({"name": "A", "admin": true})).send().await.is(422);
-        assert_eq!((refused.at("/code"), refused.at("/errors/1")), ("input_invalid".into(), refused.at("/errors/1")));
+        assert_eq!(
+            (refused.at("/code"), refused.at("/errors/1")),
+            ("input_invalid".into(), refused.at("/errors/1"))
+        );
         assert!(refused.at("/errors").as_array().unwrap().iter().any(|error| error["field"] == "admin"));
         call().body("x").header("content-type", "text/plain").send().await.is(415);
         call().body(vec![b' '; 1_100_000]).send().await.is(413);

@@ -85,10 +85,7 @@ impl IntoResponse for HookError {
     }
 }
 
-pub(super) async fn receive_hook(
-    State(app): State<Shared>,
-    request: Request,
-) -> Result<Response, HookError> {
+pub(super) async fn receive_hook(State(app): State<Shared>, request: Request) -> Result<Response, HookError> {
     let (parts, body) = request.into_parts();
     let (tenant, path) = select(&app, &parts.headers, parts.uri.path()).await?;
     let (route, params) = find(&app, tenant, &parts, path)?;
@@ -155,8 +152,14 @@ mod tests {
         let started = call.header("x-request-id", "mine-1").send().await.is(202);
         assert_eq!(started.header("x-request-id"), "mine-1");
         let ended = world.settled(started.at("/id").as_str().unwrap()).await;
-        assert_eq!(ended.at("/output"), json!({"body": {"a": [1]}, "params": {"shop": "7/8"}, "query": {"x": "1"}}));
-        assert_eq!((ended.at("/trigger"), ended.at("/request_id")), ("trigger.webhook".into(), "mine-1".into()));
+        assert_eq!(
+            ended.at("/output"),
+            json!({"body": {"a": [1]}, "params": {"shop": "7/8"}, "query": {"x": "1"}})
+        );
+        assert_eq!(
+            (ended.at("/trigger"), ended.at("/request_id")),
+            ("trigger.webhook".into(), "mine-1".into())
+        );
     }
 
     #[tokio::test]
@@ -192,12 +195,12 @@ mod tests {
         let world = world(json!({"path": "x", "allow_ips": ["198.51.100.0/24"]})).await;
         let call = || world.gateway("POST /hooks/x");
         call().send().await.is(403).has_code("address_refused");
-        call().from_peer("198.51.100.9").send().await.is(202);
+        call().peer("198.51.100.9").send().await.is(202);
         let forged = call().header("x-forwarded-for", "198.51.100.9");
         forged.send().await.is(403);
-        let proxied = call().from_peer("10.0.0.1").header("x-forwarded-for", "198.51.100.9");
+        let proxied = call().peer("10.0.0.1").header("x-forwarded-for", "198.51.100.9");
         proxied.send().await.is(202);
-        let chained = call().from_peer("10.0.0.1").header("x-forwarded-for", "198.51.100.9, 203.0.113.1");
+        let chained = call().peer("10.0.0.1").header("x-forwarded-for", "198.51.100.9, 203.0.113.1");
         chained.send().await.is(403);
     }
 
@@ -248,7 +251,8 @@ mod tests {
         let world = World::start().await;
         let mut flow = hook_flow("a", json!({"path": "x", "respond": "node"}));
         let body = json!("{{ hook.body.name }} ä");
-        let config = json!({"status": 201, "headers": {"x-flow": "1", "x-request-id": "forged"}, "body": body});
+        let config =
+            json!({"status": 201, "headers": {"x-flow": "1", "x-request-id": "forged"}, "body": body});
         flow["nodes"][1] = json!({"key": "next", "type": "flow.respond", "config": config});
         world.publish(flow).await;
         let answer = world.gateway("POST /hooks/x").json(json!({"name": "Ada"})).send().await.is(201);
@@ -271,8 +275,7 @@ mod tests {
     async fn a_failed_flow_says_no_more_than_that() {
         let world = World::start().await;
         let mut flow = hook_flow("a", json!({"path": "x", "respond": "last"}));
-        flow["nodes"][1] =
-            json!({"key": "next", "type": "data.transform", "config": {"expression": "{{ parse_json('{') }}"}});
+        flow["nodes"][1] = json!({"key": "next", "type": "data.transform", "config": {"expression": "{{ parse_json('{') }}"}});
         world.publish(flow).await;
         let answer = world.gateway("POST /hooks/x").send().await.is(500).has_code("template_failed");
         assert!(!answer.text().contains("next") && answer.text().contains("exec_"), "{}", answer.text());

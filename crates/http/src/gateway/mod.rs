@@ -4,13 +4,13 @@
 //! module reads and answers; it starts nothing but executions.
 
 pub(crate) mod answer;
-pub mod client;
+pub(crate) mod client;
 pub(crate) mod deployed;
 pub(crate) mod form_page;
 pub(crate) mod form_submission;
 pub(crate) mod health;
 pub(crate) mod hook;
-pub mod project;
+pub(crate) mod project;
 pub(crate) mod ready;
 mod routes;
 mod signature;

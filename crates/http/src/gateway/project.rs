@@ -102,7 +102,8 @@ mod tests {
     }
 
     fn check(host: &str, path: &str, expected: Option<(u128, &str)>) {
-        let projects = Projects::only(tenant(0)).named("shop", tenant(1)).at_host("Shop.example.com", tenant(2));
+        let projects =
+            Projects::only(tenant(0)).named("shop", tenant(1)).at_host("Shop.example.com", tenant(2));
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, host.parse().unwrap());
         let found = projects.of_path(path).ok().map(|(of_path, rest)| {

@@ -33,9 +33,7 @@ answered_by_problem!(NotReady);
 pub(super) async fn get_ready(State(app): State<Shared>) -> Result<Response, NotReady> {
     const JSON: HeaderValue = HeaderValue::from_static("application/json");
     match app.engine.health().state {
-        HealthState::Working => {
-            Ok(([(header::CONTENT_TYPE, JSON)], r#"{"status":"ready"}"#).into_response())
-        }
+        HealthState::Working => Ok(([(header::CONTENT_TYPE, JSON)], r#"{"status":"ready"}"#).into_response()),
         HealthState::StorageUnavailable { .. } => Err(NotReady::Storage),
         HealthState::Stopping => Err(NotReady::Stopping),
     }

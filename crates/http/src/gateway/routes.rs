@@ -39,7 +39,8 @@ mod tests {
 
     #[test]
     fn the_open_routes_are_these() {
-        let found: Vec<String> = routes().iter().filter(|one| one.access == Open).map(Endpoint::line).collect();
+        let found: Vec<String> =
+            routes().iter().filter(|one| one.access == Open).map(Endpoint::line).collect();
         assert_eq!(found, OPEN);
     }
 
@@ -50,7 +51,8 @@ mod tests {
         let good = world.key("gone", &[]).await;
         let mut unknown = good.clone();
         unknown.replace_range(30..34, "AAAA");
-        let call = |token: &str| world.gateway("POST /hooks/x").header("authorization", &format!("Bearer {token}"));
+        let call =
+            |token: &str| world.gateway("POST /hooks/x").header("authorization", &format!("Bearer {token}"));
         call(&good).send().await.is(202);
         call("eyJhbGciOiJIUzI1NiJ9.e30.x").send().await.is(202);
         call(&unknown).send().await.is(202);

@@ -33,7 +33,22 @@ pub(crate) fn check(told: &[(ExecutionId, Told)], durable: &Durable) -> Result<(
     for (id, told) in told {
         let visible = durable.get(id).is_some_and(|kept| is_visible(kept, told));
         if !visible {
-            return Err(Violation::new("acknowledged", format!("{id}: {told:?} was acknowledged and is lost")));
+            return Err(Violation::new(
+                "acknowledged",
+                format!("{id}: {told:?} was acknowledged and is lost"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Checks what was told once nothing happens any more: whatever was cancelled is over.
+pub(crate) fn check_at_rest(told: &[(ExecutionId, Told)], durable: &Durable) -> Result<(), Violation> {
+    for (id, _) in told.iter().filter(|(_, told)| *told == Told::Cancelled) {
+        let over = durable.get(id).is_some_and(|kept| kept.row.status.is_terminal());
+        if !over {
+            let what = format!("{id}: its cancellation was acknowledged, and it is not over");
+            return Err(Violation::new("acknowledged", what));
         }
     }
     Ok(())
@@ -41,9 +56,8 @@ pub(crate) fn check(told: &[(ExecutionId, Told)], durable: &Durable) -> Result<(
 
 fn is_visible(kept: &Kept, told: &Told) -> bool {
     let mut events = kept.entries.iter().map(|entry| &entry.event);
-    let mut inputs = kept.entries.iter().filter_map(|entry| match &entry.event {
-        JournalEvent::Input { input } => Some(input),
-        _ => None,
+    let mut inputs = kept.entries.iter().filter_map(|entry| {
+        if let JournalEvent::Input { input } = &entry.event { Some(input) } else { None }
     });
     match told {
         Told::Started { input: None } => true,
@@ -53,7 +67,8 @@ fn is_visible(kept: &Kept, told: &Told) -> bool {
             Some(_) => false,
         },
         Told::Decided { path, decision } => inputs.any(|input| {
-            matches!(input, Event::Decided { path: other, decision: made } if other == path && made == decision)
+            let Event::Decided { path: other, decision: made } = input else { return false };
+            other == path && made == decision
         }),
         Told::Signalled { signal } => {
             inputs.any(|input| matches!(input, Event::Signalled { id, .. } if id == signal))
@@ -80,6 +95,15 @@ mod tests {
         let found = check(&[(sample.id, told.clone())], &durable);
         assert_eq!(found.is_ok(), expect, "{told:?}: {found:?}");
         assert!(check(&[(sample.id, told)], &Durable::new()).is_err(), "the whole execution is lost");
+    }
+
+    #[test]
+    fn a_cancellation_without_effect_is_noticed() {
+        let sample = Sample::delayed();
+        let kept = Kept { row: sample.row(), entries: sample.entries.clone() };
+        let durable = Durable::from([(sample.id, kept)]);
+        assert!(check_at_rest(&[(sample.id, Told::Cancelled)], &durable).is_err());
+        assert_eq!(check_at_rest(&[(sample.id, Told::Started { input: None })], &durable), Ok(()));
     }
 
     #[test]

@@ -24,9 +24,8 @@ pub(crate) type Durable = BTreeMap<ExecutionId, Kept>;
 impl Kept {
     /// How it ended, as its journal says.
     pub(crate) fn result(&self) -> Option<&ExecutionResult> {
-        self.entries.iter().rev().find_map(|entry| match &entry.event {
-            JournalEvent::Finished { result } => Some(result),
-            _ => None,
+        self.entries.iter().rev().find_map(|entry| {
+            if let JournalEvent::Finished { result } = &entry.event { Some(result) } else { None }
         })
     }
 }
@@ -56,7 +55,11 @@ pub(crate) fn rows(store: &dyn Store, tenant: Tenant) -> Result<Vec<ExecutionRow
 }
 
 /// The journal of one execution.
-pub(crate) fn journal(store: &dyn Store, row: &ExecutionRow, objects: &Objects) -> Result<Vec<Entry>, Violation> {
+pub(crate) fn journal(
+    store: &dyn Store,
+    row: &ExecutionRow,
+    objects: &Objects,
+) -> Result<Vec<Entry>, Violation> {
     let mut entries = Vec::new();
     let mut from = Some(0);
     while let Some(seq) = from {

@@ -75,10 +75,11 @@ mod tests {
 
     /// The first call of the sample, which its first two entries ask for.
     fn call() -> TaskCall {
-        let calls = follower(2).state().outstanding().into_iter().find_map(|effect| match effect {
-            Effect::Run(call) => Some(call),
-            _ => None,
-        });
+        let calls = follower(2)
+            .state()
+            .outstanding()
+            .into_iter()
+            .find_map(|effect| if let Effect::Run(call) = effect { Some(call) } else { None });
         calls.unwrap()
     }
 

@@ -14,10 +14,13 @@ use crate::violation::Violation;
 
 /// Checks one execution against its flow.
 pub(crate) fn check(kept: &Kept, flow: &Flow) -> Result<(), Violation> {
-    let mut progress = Progress { flow, open: BTreeMap::new(), outputs: BTreeMap::new(), answers: BTreeMap::new() };
+    let mut progress =
+        Progress { flow, open: BTreeMap::new(), outputs: BTreeMap::new(), answers: BTreeMap::new() };
     for entry in &kept.entries {
         let found = progress.entry(&entry.event);
-        found.map_err(|what| Violation::new("elements", format!("{} entry {}: {what}", kept.row.id, entry.seq)))?;
+        found.map_err(|what| {
+            Violation::new("elements", format!("{} entry {}: {what}", kept.row.id, entry.seq))
+        })?;
     }
     Ok(())
 }
@@ -107,7 +110,11 @@ impl Progress<'_> {
         } else {
             return Ok(());
         };
-        if expected == output { Ok(()) } else { Err(format!("{path} gives {output:?}, its elements {expected:?}")) }
+        if expected == output {
+            Ok(())
+        } else {
+            Err(format!("{path} gives {output:?}, its elements {expected:?}"))
+        }
     }
 }
 
@@ -151,7 +158,8 @@ mod tests {
             |events| {
                 for event in events.iter_mut() {
                     if let JournalEvent::NodeSucceeded { output: Some(output), .. } = event {
-                        *output = Value::array(vec![Value::from(11_u64), Value::from(10_u64), Value::from(12_u64)]);
+                        *output =
+                            Value::array(vec![Value::from(11_u64), Value::from(10_u64), Value::from(12_u64)]);
                     }
                 }
             },

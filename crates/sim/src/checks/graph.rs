@@ -211,7 +211,9 @@ impl History {
         let (outer, last) = prefix.rsplit_once('.').unwrap_or(("", prefix));
         let key = last.split('[').next().unwrap_or_default();
         let run = self.runs.get(&(outer.to_owned(), key.to_owned()));
-        let well = run.is_some_and(|run| run.outcome.as_ref().is_some_and(|(_, outcome)| outcome.delivers(Some("done"))));
+        let well = run.is_some_and(|run| {
+            run.outcome.as_ref().is_some_and(|(_, outcome)| outcome.delivers(Some("done")))
+        });
         well && (outer.is_empty() || self.loop_succeeded(outer))
     }
 
@@ -239,7 +241,9 @@ struct Reading {
 fn reading<'a>(event: &'a JournalEvent, graph: &Graph<'_>) -> Option<(&'a NodePath, Option<Reading>)> {
     let whole = |outcome| Some(Reading { outcome, of_element_ends_node: false });
     match event {
-        JournalEvent::AttemptStarted { path, .. } | JournalEvent::NodeWaiting { path, .. } => Some((path, None)),
+        JournalEvent::AttemptStarted { path, .. } | JournalEvent::NodeWaiting { path, .. } => {
+            Some((path, None))
+        }
         JournalEvent::NodeSucceeded { path, ports, .. } => Some((path, whole(Outcome::Left(ports.clone())))),
         JournalEvent::NodeSkipped { path } => Some((path, whole(Outcome::Skipped))),
         JournalEvent::NodeCancelled { path } => Some((path, whole(Outcome::Nothing))),

@@ -8,6 +8,7 @@ pub(crate) mod ending;
 pub(crate) mod graph;
 pub(crate) mod once;
 pub(crate) mod replay;
+pub(crate) mod retries;
 pub(crate) mod slots;
 pub(crate) mod stuck;
 

@@ -28,7 +28,8 @@ pub(crate) fn check(kept: &Kept) -> Result<(), Violation> {
             | JournalEvent::Logged { .. }
             | JournalEvent::Finished { .. } => Ok(()),
         };
-        found.map_err(|what| Violation::new("once", format!("{} entry {}: {what}", kept.row.id, entry.seq)))?;
+        found
+            .map_err(|what| Violation::new("once", format!("{} entry {}: {what}", kept.row.id, entry.seq)))?;
     }
     Ok(())
 }

@@ -12,10 +12,11 @@ use flux_core::plan::Plan;
 use flux_core::session::WAITS_LISTED_MAX;
 use flux_model::effect::Effect;
 use flux_model::event::{Event, TimerKey};
+use flux_model::execution::WaitOn;
 use flux_model::journal::{Entry, JournalEvent};
 use flux_model::limits::EXECUTION_STEPS_MAX;
 use flux_model::review::ReviewAction;
-use flux_model::{ExecutionId, NodePath, Timestamp};
+use flux_model::{ExecutionId, NodePath, ReviewId, Timestamp};
 use flux_store::ExecutionRow;
 
 use crate::violation::Violation;
@@ -78,12 +79,22 @@ impl Follower {
         match &entry.event {
             JournalEvent::Input { input } => self.input(entry, input),
             JournalEvent::Called { .. } | JournalEvent::Logged { .. } => Ok(()),
-            other => {
-                let owed = self.owed.pop_front();
-                let same = owed.as_ref() == Some(other) && entry.at == self.at;
-                if same { Ok(()) } else { Err(format!("entry {}: journal {other:?}, replay {owed:?}", entry.seq)) }
-            }
+            derived @ (JournalEvent::AttemptStarted { .. }
+            | JournalEvent::NodeSucceeded { .. }
+            | JournalEvent::NodeFailed { .. }
+            | JournalEvent::NodeSkipped { .. }
+            | JournalEvent::NodeCancelled { .. }
+            | JournalEvent::NodeWaiting { .. }
+            | JournalEvent::Warning { .. }
+            | JournalEvent::Responded { .. }
+            | JournalEvent::Finished { .. }) => self.derived(entry, derived),
         }
+    }
+
+    fn derived(&mut self, entry: &Entry, event: &JournalEvent) -> Result<(), String> {
+        let owed = self.owed.pop_front();
+        let same = owed.as_ref() == Some(event) && entry.at == self.at;
+        if same { Ok(()) } else { Err(format!("entry {}: journal {event:?}, replay {owed:?}", entry.seq)) }
     }
 
     fn input(&mut self, entry: &Entry, input: &Event) -> Result<(), String> {
@@ -121,10 +132,8 @@ impl Follower {
     /// A durable timer fires at its time or after it.
     fn check_due(&self, entry: &Entry, input: &Event) -> Result<(), String> {
         let Event::TimerFired { timer } = input else { return Ok(()) };
-        let due = self.state().outstanding().into_iter().find_map(|effect| match effect {
-            Effect::SetTimer { key, at } if key == *timer => Some(at),
-            _ => None,
-        });
+        let timers = self.state().outstanding().into_iter().filter_map(timer_of);
+        let due = timers.filter(|(key, _)| key == timer).map(|(_, at)| at).next();
         match due {
             Some(due) if due > entry.at => Err(format!("{timer:?} fired at {}, due {due}", entry.at)),
             Some(_) | None => Ok(()),
@@ -192,8 +201,25 @@ impl Follower {
         Err(self.violation(&format!("timers stored {stored:?}, needed {needed:?}")))
     }
 
+    /// The reviews that are put before people are those it waits for.
+    pub(crate) fn check_reviews(&self, pending: &BTreeSet<ReviewId>) -> Result<(), Violation> {
+        let waits = self.state().waits(usize::MAX).into_iter();
+        let awaited: BTreeSet<ReviewId> = waits.filter_map(|wait| review_of(&wait.on)).collect();
+        if *pending == awaited {
+            return Ok(());
+        }
+        Err(self.violation(&format!("reviews pending {pending:?}, waited for {awaited:?}")))
+    }
+
     fn violation(&self, what: &str) -> Violation {
         Violation::new(CHECK, format!("{}: {what}", self.state().id()))
+    }
+}
+
+fn review_of(on: &WaitOn) -> Option<ReviewId> {
+    match on {
+        WaitOn::Review { review, .. } => Some(*review),
+        WaitOn::Timer { .. } | WaitOn::Signal { .. } | WaitOn::Child { .. } => None,
     }
 }
 
@@ -258,6 +284,8 @@ mod tests {
         assert!(follower.check_row(&row).is_err());
         assert_eq!(follower.check_timers(Vec::new()), Ok(()));
         assert!(follower.check_timers(vec![(TimerKey::ExecutionTimeout, Timestamp::default())]).is_err());
+        assert_eq!(follower.check_reviews(&BTreeSet::new()), Ok(()));
+        assert!(follower.check_reviews(&BTreeSet::from([ReviewId::from_bits(1)])).is_err());
     }
 
     #[test]

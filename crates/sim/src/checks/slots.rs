@@ -27,8 +27,11 @@ pub(crate) fn check<'a>(
     }
     for (key, ids) in active {
         if ids.len() > rule.limit as usize {
-            let what =
-                format!("{} executions of key \"{key}\" are active, the limit is {}: {ids:?}", ids.len(), rule.limit);
+            let what = format!(
+                "{} executions of key \"{key}\" are active, the limit is {}: {ids:?}",
+                ids.len(),
+                rule.limit
+            );
             return Err(Violation::new("slots", what));
         }
     }
@@ -45,7 +48,8 @@ mod tests {
     fn check_limit(overflow: &str, stopping: &[u128], holds: bool) {
         let sample = Sample::run();
         let mut flow = sample.plan.flow().clone();
-        flow.settings = serde_json::from_value(json!({"concurrency": {"limit": 1, "overflow": overflow}})).unwrap();
+        flow.settings =
+            serde_json::from_value(json!({"concurrency": {"limit": 1, "overflow": overflow}})).unwrap();
         let plan = flux_core::plan::plan(&flow, &crate::catalog::catalog()).plan.unwrap();
         let row = |bits: u128| ExecutionRow {
             id: ExecutionId::from_bits(bits),

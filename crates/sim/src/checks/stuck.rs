@@ -30,7 +30,8 @@ pub(crate) fn check(
                 row.waits.iter().find_map(|wait| waits_in_vain(wait, durable, &review))
             }
         };
-        let orphaned = || is_orphan(row, durable).then(|| "its parent, which waited for it, is over".to_owned());
+        let orphaned =
+            || is_orphan(row, durable).then(|| "its parent, which waited for it, is over".to_owned());
         if let Some(reason) = reason.or_else(orphaned) {
             return Err(Violation::new(CHECK, format!("{} ({}): {reason}", row.id, row.flow)));
         }
@@ -43,7 +44,10 @@ pub(crate) fn check_all_over(durable: &Durable) -> Result<(), Violation> {
     match durable.values().find(|kept| !kept.row.status.is_terminal()) {
         Some(kept) => {
             let row = &kept.row;
-            let what = format!("{} ({}) cannot be driven to its end: {:?} {:?}", row.id, row.flow, row.status, row.waits);
+            let what = format!(
+                "{} ({}) cannot be driven to its end: {:?} {:?}",
+                row.id, row.flow, row.status, row.waits
+            );
             Err(Violation::new(CHECK, what))
         }
         None => Ok(()),

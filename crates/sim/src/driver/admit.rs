@@ -152,7 +152,22 @@ impl World {
                 let failure = Failure::retryable(ErrorCode::ConcurrencyDropped, "too many at once");
                 self.turn_away(&admission.applicant, failure);
             }
-            other => self.fail(Violation::new("driver", format!("{id}: the admission gave {other:?}"))),
+            other @ (Outcome::Appended { .. }
+            | Outcome::Conflict { .. }
+            | Outcome::WrongStatus { .. }
+            | Outcome::ReviewConflict { .. }
+            | Outcome::NotDue { .. }
+            | Outcome::Promoted { .. }
+            | Outcome::Deleted { .. }
+            | Outcome::Saved { .. }
+            | Outcome::Published { .. }
+            | Outcome::Stale { .. }
+            | Outcome::Done
+            | Outcome::NotFound
+            | Outcome::Exists
+            | Outcome::Refused(_)) => {
+                self.fail(Violation::new("driver", format!("{id}: the admission gave {other:?}")));
+            }
         }
     }
 
@@ -168,17 +183,15 @@ impl World {
     /// The end of a debounce was written.
     pub(super) fn released(&mut self, id: ExecutionId, outcome: Outcome) {
         self.tell(format_args!("{id} is released: {outcome:?}"));
-        match outcome {
-            Outcome::Started { cancel } => {
-                self.begin(id);
-                self.make_room(cancel);
-            }
-            Outcome::NotDue { starts_at } => self.expect_start(id, Some(starts_at)),
-            Outcome::Dropped => {
-                let reason = "the concurrency limit is reached".to_owned();
-                self.send(Message::new(id, Event::CancelRequested { reason }));
-            }
-            _ => {}
+        // What else can come says that the execution began or ended already.
+        if let Outcome::Started { cancel } = outcome {
+            self.begin(id);
+            self.make_room(cancel);
+        } else if let Outcome::NotDue { starts_at } = outcome {
+            self.expect_start(id, Some(starts_at));
+        } else if outcome == Outcome::Dropped {
+            let reason = "the concurrency limit is reached".to_owned();
+            self.send(Message::new(id, Event::CancelRequested { reason }));
         }
     }
 

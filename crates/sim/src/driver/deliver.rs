@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 
 use flux_core::session::{Session, TimerChange};
 use flux_model::effect::Effect;
+use flux_model::error::Failure;
 use flux_model::event::Event;
 use flux_model::execution::ExecutionStatus;
-use flux_model::{ExecutionId, Timestamp};
+use flux_model::{ErrorCode, ExecutionId, Timestamp};
 use flux_store::{Append, Command, ExecutionRow, Outcome, TimerName};
 
 use super::{Ack, Live, Message, Receipt, Tail, held_input};
@@ -28,7 +29,7 @@ impl World {
     pub(crate) fn deliver(&mut self, message: Message) {
         let Some(process) = &self.process else { return };
         if process.admitting.contains(&message.to) {
-            self.later(ADMISSION_POLL_MS, Occurrence::Deliver { life: self.life, message });
+            self.deliver_after(ADMISSION_POLL_MS, message);
             return;
         }
         if !self.hold(&message) {
@@ -37,7 +38,11 @@ impl World {
         }
         let (to, now) = (message.to, self.timeline.wall());
         let changed = self.apply(to, now, message.event.clone());
-        self.tell(format_args!("{to} {} {}", if changed { "takes" } else { "ignores" }, brief(&message.event)));
+        self.tell(format_args!(
+            "{to} {} {}",
+            if changed { "takes" } else { "ignores" },
+            brief(&message.event)
+        ));
         let Some(live) = self.live(to) else { return };
         let repeated = matches!(message.ack, Ack::Sender { .. });
         if changed || repeated {
@@ -150,8 +155,20 @@ impl World {
         for ack in tail.acks {
             self.fulfil(id, ack);
         }
+        self.bound_journal(id);
         self.carry_out(id, tail.then);
         self.pump(id);
+    }
+
+    /// The driver knows how large a journal is, the machine does not.
+    fn bound_journal(&mut self, id: ExecutionId) {
+        let max = self.weather.journal_bytes_max;
+        let bytes = self.disk.row(id).map_or(0, |row| row.journal_bytes);
+        if bytes > max {
+            let message = format!("the journal has {bytes} bytes, {max} are allowed");
+            let failure = Failure::permanent(ErrorCode::ExecutionLimit, message);
+            self.send(Message::new(id, Event::LimitExceeded { failure }));
+        }
     }
 
     /// An execution that got its slot begins with the input that was kept for it.
@@ -266,7 +283,9 @@ pub(crate) fn brief(event: &Event) -> String {
         Event::Decided { path, decision } => format!("decision {:?} on {path}", decision.action),
         Event::Signalled { name, id, .. } => format!("signal {name} ({id})"),
         Event::ChildStarted { path, child } => format!("start of child {child} of {path}"),
-        Event::ChildEnded { path, child, result } => format!("end of child {child} of {path}: {:?}", result.status()),
+        Event::ChildEnded { path, child, result } => {
+            format!("end of child {child} of {path}: {:?}", result.status())
+        }
         Event::CancelRequested { reason } => format!("request to cancel: {reason}"),
         Event::Started { .. } => "its start".to_owned(),
         Event::Recovered => "news of the restart".to_owned(),

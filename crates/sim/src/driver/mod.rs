@@ -73,11 +73,20 @@ pub(crate) enum Receipt {
 pub(crate) enum Ack {
     Nobody,
     /// A request from outside, and what it is told.
-    Client { request: usize, told: Told },
+    Client {
+        request: usize,
+        told: Told,
+    },
     /// The node that sent a signal.
-    Sender { from: ExecutionId, path: NodePath, attempt: u32 },
+    Sender {
+        from: ExecutionId,
+        path: NodePath,
+        attempt: u32,
+    },
     /// The admission of a child that is waited for: if nobody wants it any more, it must stop.
-    Child { child: ExecutionId },
+    Child {
+        child: ExecutionId,
+    },
 }
 
 /// Who asked for an execution.

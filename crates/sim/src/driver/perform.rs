@@ -13,7 +13,7 @@ use super::{Ack, Admission, Applicant, Message};
 use crate::checks::acknowledged::Told;
 use crate::violation::Violation;
 use crate::weather::hits;
-use crate::world::{Occurrence, World};
+use crate::world::World;
 
 impl World {
     /// Carries out effects whose commit is durable. The process may die after any of them.
@@ -47,7 +47,7 @@ impl World {
                 let after = at.since(self.timeline.wall());
                 let after = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
                 let message = Message::new(id, Event::TimerFired { timer: key });
-                self.later(after, Occurrence::Deliver { life: self.life, message });
+                self.deliver_after(after, message);
             }
             Effect::StartChild(call) => self.start_child(id, call),
             Effect::CancelChild { child } => self.cancel_child(child),

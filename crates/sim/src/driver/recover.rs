@@ -12,7 +12,7 @@ use flux_store::{Command, ExecutionRow, TimerName};
 use super::{Message, Process, Receipt};
 use crate::checks::durable::{self, Durable};
 use crate::checks::stuck::AWAITED;
-use crate::checks::{acknowledged, elements, ending, graph, once};
+use crate::checks::{acknowledged, elements, ending, graph, once, retries};
 use crate::disk::tenant;
 use crate::violation::Violation;
 use crate::weather::hits;
@@ -80,6 +80,7 @@ impl World {
             let flow = self.plans[&kept.row.flow].flow();
             graph::check(kept, flow)?;
             elements::check(kept, flow)?;
+            retries::check(kept, flow)?;
         }
         Ok(durable)
     }
@@ -174,7 +175,9 @@ impl World {
         }
         loop {
             let now = self.timeline.wall();
-            let Some((id, name)) = self.process.as_mut().and_then(|process| process.wheel.pop(now)) else { break };
+            let Some((id, name)) = self.process.as_mut().and_then(|process| process.wheel.pop(now)) else {
+                break;
+            };
             match name {
                 TimerName::Start => {
                     let release = Release { tenant: tenant(), execution: id, at: now };
@@ -193,7 +196,7 @@ impl World {
         let message = Message::new(id, Event::TimerFired { timer });
         if hits(&mut self.rng, self.weather.duplicate) {
             let after = self.rng.u64(..=self.weather.late_ms_max);
-            self.later(after, Occurrence::Deliver { life: self.life, message: message.clone() });
+            self.deliver_after(after, message.clone());
         }
         self.deliver(message);
     }

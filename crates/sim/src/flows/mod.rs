@@ -49,10 +49,10 @@ pub(crate) fn describe(flow: &Flow) -> String {
 }
 
 fn settings(rng: &mut Rng) -> Settings {
-    let key = |rng: &mut Rng| rng.bool().then(|| "{{ trigger.k }}".to_owned());
+    let key = |rng: &mut Rng| hits(rng, 350).then(|| "{{ trigger.k }}".to_owned());
     let concurrency = hits(rng, 450).then(|| Concurrency {
         key: key(rng),
-        limit: rng.u32(1..4),
+        limit: [1, 1, 2, 3][rng.usize(..4)],
         overflow: [Overflow::Queue, Overflow::Drop, Overflow::CancelOldest][rng.usize(..3)],
     });
     let rate_limit = hits(rng, 100).then(|| RateLimit {

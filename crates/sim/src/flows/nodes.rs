@@ -75,9 +75,8 @@ pub(super) fn fork(sketch: &mut Sketch<'_>, spot: &Spot, node_type: &str) -> Val
 
 /// `logic.switch` with cases `a` and `b`.
 pub(super) fn switch(sketch: &mut Sketch<'_>, spot: &Spot) -> Value {
-    let mut case = |name: &str| {
-        Value::object([("name", Value::text(name)), ("when", condition(sketch, spot))])
-    };
+    let mut case =
+        |name: &str| Value::object([("name", Value::text(name)), ("when", condition(sketch, spot))]);
     let cases = Value::array(vec![case("a"), case("b")]);
     let mode = if sketch.rng.bool() { "all" } else { "first" };
     Value::object([("cases", cases), ("mode", Value::text(mode))])

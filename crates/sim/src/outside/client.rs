@@ -106,7 +106,11 @@ impl World {
                 let path: NodePath = row.request.path;
                 let told = Told::Decided { path: path.clone(), decision: decision.clone() };
                 let event = Event::Decided { path, decision };
-                self.deliver(Message { to: row.execution, event, ack: Ack::Client { request: number, told } });
+                self.deliver(Message {
+                    to: row.execution,
+                    event,
+                    ack: Ack::Client { request: number, told },
+                });
             }
             Some(row) if row.decision.as_ref() == Some(&decision) => {
                 let told = Told::Decided { path: row.request.path, decision };

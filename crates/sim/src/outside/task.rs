@@ -8,7 +8,7 @@ use flux_model::{ErrorCode, ExecutionId, Purity};
 use crate::driver::Message;
 use crate::values;
 use crate::weather::hits;
-use crate::world::{Occurrence, World};
+use crate::world::World;
 
 type Result = std::result::Result<TaskOutput, Failure>;
 
@@ -40,7 +40,7 @@ impl World {
         let timeout_ms = u64::try_from(call.timeout.as_millis()).unwrap_or(u64::MAX);
         let timer = TimerKey::NodeTimeout { path: call.path.clone(), attempt: call.attempt };
         let timeout = Message::new(id, Event::TimerFired { timer });
-        self.later(timeout_ms, Occurrence::Deliver { life: self.life, message: timeout });
+        self.deliver_after(timeout_ms, timeout);
         if hits(&mut self.rng, self.weather.never) {
             self.tell(format_args!("{id} {} will never answer", call.path));
             return;

@@ -50,7 +50,9 @@ impl World {
     fn visit_review(&mut self) {
         let filter = ReviewFilter { status: Some(ReviewStatus::Pending), execution: None };
         let page = self.disk.store().reviews(tenant(), &filter, PageRequest::first(PAGE_ROWS_MAX));
-        let Some(pending) = page.ok().map(|page| page.items).filter(|items| !items.is_empty()) else { return };
+        let Some(pending) = page.ok().map(|page| page.items).filter(|items| !items.is_empty()) else {
+            return;
+        };
         let review = &pending[self.rng.usize(..pending.len())];
         let (id, version) = (review.request.id, review.request.version);
         let seen = if hits(&mut self.rng, 100) { version + 1 } else { version };

@@ -73,6 +73,19 @@ fn an_execution_has_a_bound_on_steps_and_warns_at_half() {
 }
 
 #[test]
+fn loops_within_loops_are_bounded_even_if_their_bodies_are_empty() {
+    let nodes = json!([
+        trigger(),
+        node("outer", "logic.loop", json!({"items": "{{ t }}"})),
+        node("inner", "logic.loop", json!({"items": "{{ t }}"}))
+    ]);
+    let items: Vec<u32> = (0..1_000).collect();
+    let settings = json!({"steps_max": 5_000});
+    let run = Run::start_with(nodes, "t > outer, outer.body > inner", settings, json!(items));
+    run.expect("failed outer[4].inner[995] execution_limit");
+}
+
+#[test]
 fn a_queued_execution_can_be_cancelled() {
     let mut run = Run::queued(plan_of(json!([trigger(), task("a")]), "t > a", json!({})));
     assert_eq!(run.state().status(), ExecutionStatus::Queued);

@@ -70,9 +70,10 @@ impl Run {
         assert!(next.applied || next.effects.is_empty(), "an event that does not fit has no effects");
         self.asked.clear();
         for effect in next.effects {
-            match effect {
-                Effect::Record(record) => self.records.push(record),
-                other => self.asked.push(other),
+            if let Effect::Record(record) = effect {
+                self.records.push(record);
+            } else {
+                self.asked.push(effect);
             }
         }
         if next.applied {
@@ -135,17 +136,18 @@ impl Run {
     }
 
     fn config_of(&self, path: &str) -> Value {
-        let call = self.asked.iter().find_map(|effect| match effect {
-            Effect::Run(call) if call.path.as_str() == path => Some(call),
-            _ => None,
+        let mut calls = self.asked.iter().filter_map(|effect| {
+            let Effect::Run(call) = effect else { return None };
+            Some(call)
         });
+        let call = calls.find(|call| call.path.as_str() == path);
         call.unwrap_or_else(|| panic!("{path} was not asked for: {}", self.asks())).config.clone()
     }
 
     fn skipped(&self) -> Vec<&str> {
-        let skipped = self.records.iter().filter_map(|record| match record {
-            JournalEvent::NodeSkipped { path } => Some(path.as_str()),
-            _ => None,
+        let skipped = self.records.iter().filter_map(|record| {
+            let JournalEvent::NodeSkipped { path } = record else { return None };
+            Some(path.as_str())
         });
         skipped.collect()
     }

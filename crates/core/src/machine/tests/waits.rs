@@ -92,9 +92,9 @@ fn a_child_is_waited_for_or_not() {
             task("z")
         ])
     };
-    let child_of = |run: &Run| match &run.asked[0] {
-        Effect::StartChild(call) => call.child,
-        other => panic!("{other:?}"),
+    let child_of = |run: &Run| {
+        let Effect::StartChild(call) = &run.asked[0] else { panic!("{}", run.asks()) };
+        call.child
     };
     let succeeded = |output: Json| ExecutionResult::Succeeded { output: output.into() };
     let mut run = Run::start(nodes(true), "t > c, c > z", json!(1));

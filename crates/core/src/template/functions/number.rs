@@ -85,7 +85,10 @@ impl Num {
     }
 
     fn is_zero(self) -> bool {
-        self.double() == 0.0
+        match self {
+            Self::Integer(integer) => integer == 0,
+            Self::Double(double) => double == 0.0,
+        }
     }
 }
 

@@ -8,8 +8,8 @@ use super::{DevSetup, plain};
 use crate::client::DevServer;
 use crate::output::style::{self, paint};
 use crate::output::{Out, diagnostics};
-use crate::project::publish::{Change, ChangeOutcome};
 use crate::project::PROJECT_FILE;
+use crate::project::publish::{Change, ChangeOutcome};
 
 /// Where webhooks are reached on the gateway.
 const HOOKS: &str = "/hooks";
@@ -35,7 +35,9 @@ pub(super) fn show(dev: &DevSetup, running: &DevServer, changes: &[Change], out:
     }
     show_unsupported(dev, out);
     out.line("");
-    out.line("  Flows may call loopback addresses here. Other private addresses need `egress.allow` in flux.json.");
+    out.line(
+        "  Flows may call loopback addresses here. Other private addresses need `egress.allow` in flux.json.",
+    );
     out.line("");
     out.line("  Try, in another terminal in this folder:");
     for command in commands_to_try(&dev.project.root, running, changes) {
@@ -47,8 +49,7 @@ pub(super) fn show(dev: &DevSetup, running: &DevServer, changes: &[Change], out:
 }
 
 fn show_unsupported(dev: &DevSetup, out: &mut Out) {
-    let parts = [("functions", dev.project.file.functions.is_some()), ("database", dev.project.file.database.is_some())];
-    for (part, _) in parts.into_iter().filter(|(_, there)| *there) {
+    for part in dev.project.file.unsupported() {
         out.line(format!(
             "  {} `{part}` in flux.json is not run by this version",
             paint(style::WARNING, "!")
@@ -63,14 +64,21 @@ pub(super) fn show_change(change: &Change, running: &DevServer, out: &mut Out) {
         ChangeOutcome::Active { flow, version, warnings } => {
             let version = version.map_or_else(String::new, |number| format!(" version {number}"));
             let entry = entry_of(flow, running);
-            out.line(format!("  {} {}{version}  {}", paint(style::GOOD, "✓"), flow.name, paint(style::DIM, entry)));
+            out.line(format!(
+                "  {} {}{version}  {}",
+                paint(style::GOOD, "✓"),
+                flow.name,
+                paint(style::DIM, entry)
+            ));
             diagnostics::lines(Some(file), warnings).into_iter().for_each(|line| out.line(line));
         }
         ChangeOutcome::Refused(findings) => {
             out.line(format!("  {} {file} was not published", paint(style::ERROR, "✗")));
             diagnostics::lines(Some(file), findings).into_iter().for_each(|line| out.line(line));
         }
-        ChangeOutcome::SwitchedOff => out.line(format!("  {} {file} is switched off: its file is gone", paint(style::WARNING, "–"))),
+        ChangeOutcome::SwitchedOff => {
+            out.line(format!("  {} {file} is switched off: its file is gone", paint(style::WARNING, "–")))
+        }
         ChangeOutcome::Failed(error) => {
             out.line(format!("  {} {file} was not published", paint(style::ERROR, "✗")));
             error.show(out);
@@ -127,7 +135,11 @@ fn commands_to_try(root: &Path, running: &DevServer, changes: &[Change]) -> Vec<
     let start = active.map(|flow| {
         let entry = entry_of(flow, running);
         let webhook = flow.nodes.iter().any(|node| node.node_type == "trigger.webhook");
-        if webhook { format!("curl {entry} --json {sample}") } else { format!("flux run {} --input {sample} --wait", flow.name) }
+        if webhook {
+            format!("curl {entry} --json {sample}")
+        } else {
+            format!("flux run {} --input {sample} --wait", flow.name)
+        }
     });
     let first = start.unwrap_or_else(|| "flux flow validate".to_owned());
     vec![first, "flux executions".to_owned(), "flux trace <execution id>".to_owned()]

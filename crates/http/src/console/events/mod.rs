@@ -15,7 +15,7 @@ use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use flux_engine::Change;
 use flux_model::{ErrorCode, ExecutionId};
-use futures::Stream;
+use futures::{Stream, StreamExt};
 use http::{HeaderMap, HeaderName};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -79,8 +79,10 @@ pub(crate) async fn follow_events(
     let last = header.or(query.after.as_deref()).map(EventId::parse);
     let follower = Hub::follow(&app.hub, last)?;
     let filter = Filter { caller, execution: query.execution, flow: query.flow };
-    let stream = futures::stream::unfold(Feed { follower, filter }, Feed::next);
-    let stream = futures::StreamExt::take_until(stream, tokio::time::sleep(STREAM_TIME_MAX));
+    let hello = Event::default().retry(RECONNECT).comment("following");
+    let hello = futures::stream::once(std::future::ready(Ok(hello)));
+    let changes = futures::stream::unfold(Feed { follower, filter }, Feed::next);
+    let stream = hello.chain(changes).take_until(tokio::time::sleep(STREAM_TIME_MAX));
     Ok(Sse::new(stream).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
 }
 
@@ -118,7 +120,7 @@ impl Feed {
                 Next::Event(kept) if self.filter.passes(&kept) => written(&kept),
                 Next::Event(_) => continue,
             };
-            return Some((Ok(event.retry(RECONNECT)), self));
+            return Some((Ok(event), self));
         }
     }
 }

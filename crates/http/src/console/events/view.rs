@@ -11,6 +11,7 @@ use crate::schema;
 
 /// Something changed.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Event)]
 pub(super) struct EventView {
     /// The execution it is about.
     #[schema(value_type = schema::ExecutionId)]
@@ -26,6 +27,7 @@ pub(super) struct EventView {
 /// What changed; `type` is also the name of the event.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[schema(as = Change)]
 enum ChangeView {
     /// The execution's status.
     Execution {
@@ -94,7 +96,9 @@ impl ChangeView {
             NodeChange::Failed { error, retry_at: Some(at) } => {
                 ("retrying", Some(error.attempt), Some(Moment(*at)), Some(error))
             }
-            NodeChange::Failed { error, retry_at: None } => ("failed", Some(error.attempt), None, Some(error)),
+            NodeChange::Failed { error, retry_at: None } => {
+                ("failed", Some(error.attempt), None, Some(error))
+            }
             NodeChange::Skipped => ("skipped", None, None, None),
             NodeChange::Cancelled => ("cancelled", None, None, None),
         };

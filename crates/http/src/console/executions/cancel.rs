@@ -4,7 +4,7 @@ use axum::extract::State;
 use flux_engine::{Cancelled, EngineError};
 use flux_model::{ErrorCode, ExecutionId, ExecutionStatus};
 use http::StatusCode;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use crate::access::caller::Caller;
@@ -13,18 +13,24 @@ use crate::body::Json;
 use crate::problem::{Problem, answered_by_problem};
 use crate::query::Named;
 use crate::schema;
+use crate::text_limit::TextLimit;
 
 /// Why.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CancelRequest {
     /// For people, at most 1000 characters.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "read_reason")]
     reason: Option<String>,
 }
 
 /// Characters of a reason.
 const REASON_CHARS_MAX: usize = 1_000;
+const REASON: TextLimit = TextLimit::new(0, REASON_CHARS_MAX, "REASON_CHARS_MAX");
+
+fn read_reason<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    REASON.read_optional(deserializer)
+}
 
 /// The execution will stop.
 #[derive(Debug, Serialize, ToSchema)]
@@ -38,8 +44,6 @@ pub(crate) struct CancelRequested {
 pub(crate) enum CancelError {
     #[error("execution {0} has {status} already; an ended execution never changes", status = .1.as_str())]
     AlreadyOver(ExecutionId, ExecutionStatus),
-    #[error("the reason has {0} characters, more than {REASON_CHARS_MAX} (REASON_CHARS_MAX)")]
-    ReasonTooLong(usize),
     #[error(transparent)]
     Engine(#[from] EngineError),
 }
@@ -48,7 +52,6 @@ impl From<CancelError> for Problem {
     fn from(error: CancelError) -> Self {
         match error {
             CancelError::AlreadyOver(..) => Self::new(ErrorCode::Conflict, error.to_string()),
-            CancelError::ReasonTooLong(_) => Self::invalid(error.to_string()),
             CancelError::Engine(error) => error.into(),
         }
     }
@@ -68,10 +71,6 @@ pub(crate) async fn cancel_execution(
     Json(request): Json<CancelRequest>,
 ) -> Result<(StatusCode, Json<CancelRequested>), CancelError> {
     let reason = request.reason.unwrap_or_else(|| format!("cancelled by {}", caller.name));
-    let length = reason.chars().count();
-    if length > REASON_CHARS_MAX {
-        return Err(CancelError::ReasonTooLong(length));
-    }
     match app.engine.cancel(caller.tenant, id, &reason).await? {
         Cancelled::Requested => Ok((StatusCode::ACCEPTED, Json(CancelRequested { id }))),
         Cancelled::AlreadyOver(status) => Err(CancelError::AlreadyOver(id, status)),

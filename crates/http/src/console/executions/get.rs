@@ -27,7 +27,7 @@ pub(crate) struct Execution {
     #[serde(flatten)]
     summary: ExecutionSummary,
     /// The output, if it succeeded.
-    #[schema(value_type = Option<schema::Value>)]
+    #[schema(value_type = Option<serde_json::Value>)]
     output: Option<Value>,
     /// Its node runs, in the order in which they began; at most 2000.
     nodes: Vec<NodeRunView>,
@@ -42,6 +42,7 @@ pub(crate) struct Execution {
 
 /// Why a part of an execution is missing.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = UnreadableJournal)]
 struct Unreadable {
     /// The stable code.
     #[schema(value_type = schema::ErrorCode)]
@@ -52,6 +53,7 @@ struct Unreadable {
 
 /// Paths of what belongs to an execution.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ExecutionLinks)]
 struct Links {
     journal: String,
     logs: String,
@@ -141,7 +143,10 @@ mod tests {
         let id = world.run("a").await;
         let found = world.console(&format!("GET /executions/{id}")).send().await.is(200);
         assert_eq!((found.at("/kind"), found.at("/status")), ("flow".into(), "succeeded".into()));
-        assert_eq!((found.at("/nodes/1/path"), found.at("/nodes/1/status")), ("next".into(), "succeeded".into()));
+        assert_eq!(
+            (found.at("/nodes/1/path"), found.at("/nodes/1/status")),
+            ("next".into(), "succeeded".into())
+        );
         assert_eq!(found.at("/nodes/1/output/n"), 1);
         assert_eq!(found.at("/links/logs"), format!("/api/v1/executions/{id}/logs"));
         assert!(found.at("/created_at").as_str().unwrap().ends_with('Z'));

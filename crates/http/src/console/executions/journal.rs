@@ -59,7 +59,8 @@ pub(crate) async fn get_journal(
     let page = app.reader().query(move |store| store.journal(caller.tenant, id, from)).await?;
     let entries = read(id, &page)?.into_iter().filter(|entry| entry.seq >= from).take(query.limit.0 + 1);
     let mut entries: Vec<Entry> = entries.collect();
-    let next = if entries.len() > query.limit.0 { entries.pop().map(|entry| entry.seq) } else { page.next_seq };
+    let next =
+        if entries.len() > query.limit.0 { entries.pop().map(|entry| entry.seq) } else { page.next_seq };
     let show = |entry: Entry| JournalEntry { seq: entry.seq, at: entry.at.into(), event: entry.event };
     let items = entries.into_iter().map(show).collect();
     Ok(Json(Listing { items, next_cursor: next.map(|seq| seq.to_string()) }))

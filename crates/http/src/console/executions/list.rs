@@ -105,7 +105,8 @@ mod tests {
         let second = world.run("bad").await;
         let check = async |query: &str, expected: &[&str]| {
             let found = world.console(&format!("GET /executions?{query}")).send().await.is(200);
-            let ids: Vec<_> = found.at("/items").as_array().unwrap().iter().map(|item| item["id"].clone()).collect();
+            let ids: Vec<_> =
+                found.at("/items").as_array().unwrap().iter().map(|item| item["id"].clone()).collect();
             assert_eq!(ids, expected, "{query}");
         };
         check("", &[&second, &first]).await;

@@ -36,6 +36,7 @@ pub(crate) struct LogsQuery {
 
 /// A line of log.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = LogLine)]
 pub(crate) struct LogLineView {
     /// The number of its journal entry.
     seq: u64,
@@ -51,7 +52,7 @@ pub(crate) struct LogLineView {
     message: String,
     /// Named values.
     #[serde(skip_serializing_if = "Value::is_null")]
-    #[schema(value_type = schema::Value)]
+    #[schema(value_type = serde_json::Value)]
     fields: Value,
     /// The code, where it is a warning or an error of a node.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -103,7 +104,8 @@ mod tests {
         let log = world.console(&format!("GET /executions/{id}/logs?level=error")).send().await.is(200);
         assert_eq!((log.at("/items/0/level"), log.at("/items/0/node")), ("error".into(), "next".into()));
         let after = log.at("/items/0/seq").as_u64().unwrap() + 1;
-        let rest = world.console(&format!("GET /executions/{id}/logs?level=error&cursor={after}")).send().await;
+        let rest =
+            world.console(&format!("GET /executions/{id}/logs?level=error&cursor={after}")).send().await;
         assert_eq!(rest.is(200).at("/items").as_array().map(Vec::len), Some(0));
         world.console(&format!("GET /executions/{id}/logs?level=loud")).send().await.is(400);
         world.console("GET /executions/exec_00000000000000000000000000/logs").send().await.is(404);

@@ -11,6 +11,7 @@ use crate::schema;
 
 /// One run of a node, or of one element of it.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = NodeRun)]
 pub(crate) struct NodeRunView {
     /// Where.
     #[schema(value_type = schema::NodePath)]
@@ -30,7 +31,7 @@ pub(crate) struct NodeRunView {
     ended_at: Option<Moment>,
     /// Its output, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<schema::Value>)]
+    #[schema(value_type = Option<serde_json::Value>)]
     output: Option<Value>,
     /// The error of its last failed attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -42,6 +43,7 @@ pub(crate) struct NodeRunView {
 /// Where a node run stands.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(tag = "status", rename_all = "snake_case")]
+#[schema(as = NodeStatus)]
 enum NodeStatusView {
     /// An attempt runs.
     Running,
@@ -70,6 +72,7 @@ enum NodeStatusView {
 
 /// A boundary call in short.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Call)]
 struct CallView {
     /// The attempt that asked, from 1.
     attempt: u32,

@@ -1,7 +1,7 @@
 //! `POST /executions/{id}/rerun`: runs an ended execution again, as a new one.
 
 use axum::extract::State;
-use flux_engine::{EngineError, Rerun, RerunVersion};
+use flux_engine::{Rerun, RerunVersion};
 use flux_model::ExecutionId;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -10,8 +10,8 @@ use utoipa::ToSchema;
 use crate::access::caller::Caller;
 use crate::app::Shared;
 use crate::body::Json;
-use crate::problem::{Problem, answered_by_problem};
 use crate::query::Named;
+use crate::refusal::EngineRefusal;
 use crate::request_id::RequestId;
 use crate::schema;
 
@@ -49,21 +49,6 @@ pub(crate) struct RerunStarted {
     of: ExecutionId,
 }
 
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum RerunError {
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-}
-
-impl From<RerunError> for Problem {
-    fn from(error: RerunError) -> Self {
-        let RerunError::Engine(error) = error;
-        error.into()
-    }
-}
-
-answered_by_problem!(RerunError);
-
 /// Runs an ended execution again, as a new one. The old one stays as it is.
 #[utoipa::path(post, path = "/executions/{id}/rerun", tag = "executions",
     params(("id" = schema::ExecutionId, Path, description = "The execution")),
@@ -75,7 +60,7 @@ pub(crate) async fn rerun_execution(
     axum::Extension(request_id): axum::Extension<RequestId>,
     Named(of): Named<ExecutionId>,
     Json(request): Json<RerunRequest>,
-) -> Result<(StatusCode, Json<RerunStarted>), RerunError> {
+) -> Result<(StatusCode, Json<RerunStarted>), EngineRefusal> {
     let version = match request.version {
         RerunOf::Same => RerunVersion::Same,
         RerunOf::Active => RerunVersion::Active,

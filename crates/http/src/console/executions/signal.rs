@@ -1,35 +1,46 @@
 //! `POST /executions/{id}/signal`: delivers a signal to an execution.
 
 use axum::extract::State;
-use flux_engine::{EngineError, SignalSent, Signalled};
+use flux_engine::{SignalSent, Signalled};
 use flux_model::{ExecutionId, Value};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use crate::access::caller::Caller;
 use crate::app::Shared;
 use crate::body::Json;
-use crate::problem::{Problem, answered_by_problem};
 use crate::query::Named;
+use crate::refusal::EngineRefusal;
 use crate::request_id::RequestId;
 use crate::schema;
+use crate::text_limit::TextLimit;
 
-/// Bytes of a signal's name or id.
-const NAME_BYTES_MAX: usize = 256;
+/// Characters of a signal's name or id.
+const SIGNAL_NAME_CHARS_MAX: usize = 256;
+const NAME: TextLimit = TextLimit::new(1, SIGNAL_NAME_CHARS_MAX, "SIGNAL_NAME_CHARS_MAX");
 
 /// A signal.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SignalRequest {
-    /// Its name.
+    /// Its name, 1 to 256 characters.
+    #[serde(deserialize_with = "read_name")]
     name: String,
     /// What it carries.
     #[serde(default)]
-    #[schema(value_type = schema::Value)]
+    #[schema(value_type = serde_json::Value)]
     payload: Value,
     /// Two signals with the same id are one. The id of this request where absent.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "read_id")]
     id: Option<String>,
+}
+
+fn read_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    NAME.read(deserializer)
+}
+
+fn read_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    NAME.read_optional(deserializer)
 }
 
 /// What became of a signal.
@@ -38,25 +49,6 @@ pub(crate) struct SignalAnswer {
     /// Whether one of the same id was there before.
     duplicate: bool,
 }
-
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum SignalError {
-    #[error("{field}: {bytes} bytes are not between 1 and {NAME_BYTES_MAX} (NAME_BYTES_MAX)")]
-    Length { field: &'static str, bytes: usize },
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-}
-
-impl From<SignalError> for Problem {
-    fn from(error: SignalError) -> Self {
-        match error {
-            SignalError::Length { .. } => Self::invalid(error.to_string()),
-            SignalError::Engine(error) => error.into(),
-        }
-    }
-}
-
-answered_by_problem!(SignalError);
 
 /// Delivers a signal. One that no node waits for yet is kept until one does.
 #[utoipa::path(post, path = "/executions/{id}/signal", tag = "executions",
@@ -69,12 +61,8 @@ pub(crate) async fn signal_execution(
     axum::Extension(request_id): axum::Extension<RequestId>,
     Named(execution): Named<ExecutionId>,
     Json(request): Json<SignalRequest>,
-) -> Result<Json<SignalAnswer>, SignalError> {
+) -> Result<Json<SignalAnswer>, EngineRefusal> {
     let id = request.id.unwrap_or_else(|| request_id.as_str().to_owned());
-    let parts = [("name", &request.name), ("id", &id)];
-    if let Some((field, text)) = parts.into_iter().find(|(_, text)| !(1..=NAME_BYTES_MAX).contains(&text.len())) {
-        return Err(SignalError::Length { field, bytes: text.len() });
-    }
     let signal = SignalSent { name: request.name, payload: request.payload, id };
     let signalled = app.engine.signal(caller.tenant, execution, signal).await?;
     Ok(Json(SignalAnswer { duplicate: signalled == Signalled::Duplicate }))
@@ -92,8 +80,14 @@ mod tests {
         world.publish(signal_flow("a")).await;
         let id = world.run("a").await;
         let path = format!("POST /executions/{id}/signal");
-        world.console(&path).json(json!({"name": ""})).send().await.is(400).says("NAME_BYTES_MAX");
-        world.console(&path).json(json!({"name": "go", "paylod": 1})).send().await.is(400).says("write `payload`");
+        world.console(&path).json(json!({"name": ""})).send().await.is(400).says("SIGNAL_NAME_CHARS_MAX");
+        world
+            .console(&path)
+            .json(json!({"name": "go", "paylod": 1}))
+            .send()
+            .await
+            .is(400)
+            .says("write `payload`");
         let early = json!({"name": "other", "id": "1"});
         let first = world.console(&path).json(early.clone()).send().await.is(200);
         let second = world.console(&path).json(early).send().await.is(200);

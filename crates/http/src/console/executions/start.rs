@@ -5,7 +5,9 @@ use std::time::Duration;
 use axum::Extension;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use flux_engine::{Admission, Admitted, AdmittedAs, Answer, EngineError, FlowRef, TriggerKind, Until, Waiting};
+use flux_engine::{
+    Admission, Admitted, AdmittedAs, Answer, EngineError, FlowRef, TriggerKind, Until, Waiting,
+};
 use flux_model::execution::ExecutionResult;
 use flux_model::{ErrorCode, ExecutionId, ExecutionStatus, Value};
 use http::{StatusCode, header};
@@ -17,13 +19,18 @@ use crate::access::caller::Caller;
 use crate::app::Shared;
 use crate::body::Json;
 use crate::console::API;
-use crate::problem::{Problem, answered_by_problem};
 use crate::query::Named;
+use crate::refusal::EngineRefusal;
 use crate::request_id::RequestId;
 use crate::schema;
+use crate::text_limit::TextLimit;
 
 /// The longest that a caller may wait for the end, in milliseconds.
 const WAIT_MS_MAX: u64 = 300_000;
+
+/// Characters of an idempotency key.
+const IDEMPOTENCY_KEY_CHARS_MAX: usize = 255;
+const IDEMPOTENCY_KEY: TextLimit = TextLimit::new(1, IDEMPOTENCY_KEY_CHARS_MAX, "IDEMPOTENCY_KEY_CHARS_MAX");
 
 /// What to start.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -31,10 +38,11 @@ const WAIT_MS_MAX: u64 = 300_000;
 pub(crate) struct StartRequest {
     /// The input: what the trigger puts out. `null` where absent.
     #[serde(default)]
-    #[schema(value_type = schema::Value)]
+    #[schema(value_type = serde_json::Value)]
     input: Value,
     /// A second start of the flow with the same key is answered with the execution of the first.
-    #[serde(default)]
+    /// 1 to 255 characters.
+    #[serde(default, deserialize_with = "read_key")]
     idempotency_key: Option<String>,
     /// How long to wait for the end, in milliseconds, at most 300000. Absent: not at all.
     #[serde(default, deserialize_with = "read_wait")]
@@ -54,6 +62,10 @@ fn read_wait<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Durati
     Ok(wait_ms.map(Duration::from_millis))
 }
 
+fn read_key<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    IDEMPOTENCY_KEY.read_optional(deserializer)
+}
+
 /// An execution that was accepted; with its result, if it was waited for and has ended.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct StartedExecution {
@@ -70,27 +82,12 @@ pub(crate) struct StartedExecution {
     duplicate: bool,
     /// The output, if it succeeded.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<schema::Value>)]
+    #[schema(value_type = Option<serde_json::Value>)]
     output: Option<Value>,
     /// Why it did not end well.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<ErrorView>,
 }
-
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum StartExecutionError {
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-}
-
-impl From<StartExecutionError> for Problem {
-    fn from(error: StartExecutionError) -> Self {
-        let StartExecutionError::Engine(error) = error;
-        error.into()
-    }
-}
-
-answered_by_problem!(StartExecutionError);
 
 /// Starts an execution of a flow. With `wait_ms`, waits for its end.
 #[utoipa::path(post, path = "/flows/{name}/executions", tag = "executions",
@@ -104,7 +101,7 @@ pub(crate) async fn start_execution(
     Extension(request_id): Extension<RequestId>,
     Named(name): Named<String>,
     Json(request): Json<StartRequest>,
-) -> Result<Response, StartExecutionError> {
+) -> Result<Response, EngineRefusal> {
     let wait = request.wait_ms;
     let admission = admission(&caller, &request_id, name, request);
     let Some(timeout) = wait else {
@@ -201,12 +198,14 @@ mod tests {
             world.console("POST /flows/a/executions").json(body).send().await.is(400).says(says);
         };
         check(json!({"wait_ms": 300_001}), "300001 ms is more than 300000 ms (WAIT_MS_MAX)").await;
+        check(json!({"idempotency_key": "x".repeat(256)}), "IDEMPOTENCY_KEY_CHARS_MAX").await;
         check(json!({"inputs": 1}), "write `input`").await;
         check(json!([]), "").await;
         world.console("POST /flows/b/executions").send().await.is(404).has_code("flow_not_found");
         let bomb = "[".repeat(1_000_000);
         world.console("POST /flows/a/executions").body(&bomb).send().await.is(400);
-        let typed = world.console("POST /flows/a/executions").body("a=1").header("content-type", "text/plain");
+        let typed =
+            world.console("POST /flows/a/executions").body("a=1").header("content-type", "text/plain");
         typed.send().await.is(415).has_code("media_type_unsupported");
     }
 }

@@ -56,6 +56,7 @@ pub(crate) struct ExecutionSummary {
 
 /// The execution that called another one.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Parent)]
 struct ParentView {
     /// Which.
     #[schema(value_type = schema::ExecutionId)]
@@ -67,6 +68,7 @@ struct ParentView {
 
 /// What an execution waits for.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Wait)]
 pub(crate) struct WaitView {
     /// The node that waits.
     #[schema(value_type = schema::NodePath)]
@@ -78,6 +80,7 @@ pub(crate) struct WaitView {
 /// What a node waits for.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(tag = "on", rename_all = "snake_case")]
+#[schema(as = WaitOn)]
 pub(crate) enum WaitOnView {
     /// A point in time.
     Timer {
@@ -111,6 +114,7 @@ pub(crate) enum WaitOnView {
 
 /// Why an execution or a node did not end well. A list knows code, message and node only.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ExecutionError)]
 pub(crate) struct ErrorView {
     /// The stable code.
     #[schema(value_type = schema::ErrorCode)]

@@ -1,7 +1,5 @@
 //! From bytes to a flow that can run, or to everything that is wrong with it.
 
-use std::sync::Arc;
-
 use flux_core::plan::{Plan, plan};
 use flux_core::template::Warnings;
 use flux_model::diagnostic::nearest;
@@ -12,9 +10,8 @@ use crate::app::Shared;
 use crate::gateway::deployed::TriggerScope;
 use crate::problem::Problem;
 
-/// A flow that can run, with what its author should know.
+/// A flow can run; this is what its author should know.
 pub(crate) struct Checked {
-    pub(crate) plan: Arc<Plan>,
     pub(crate) warnings: Vec<Diagnostic>,
 }
 
@@ -51,8 +48,10 @@ impl From<InvalidFlow> for Problem {
 /// What keeps it from being one.
 pub(crate) fn read(bytes: &[u8]) -> Result<Flow, InvalidFlow> {
     if bytes.len() > FLOW_BYTES_MAX {
-        let message =
-            format!("the flow has {} bytes, at most {FLOW_BYTES_MAX} (FLOW_BYTES_MAX) are allowed", bytes.len());
+        let message = format!(
+            "the flow has {} bytes, at most {FLOW_BYTES_MAX} (FLOW_BYTES_MAX) are allowed",
+            bytes.len()
+        );
         return Err(InvalidFlow(vec![Diagnostic::error(ErrorCode::FlowTooLarge, message)]));
     }
     // Without this, serde would read an array as the fields in order.
@@ -94,7 +93,7 @@ pub(crate) fn check(app: &Shared, tenant: Tenant, flow: &Flow) -> Result<Checked
     if errors(&diagnostics).next().is_some() {
         return Err(InvalidFlow(diagnostics));
     }
-    Ok(Checked { plan, warnings: diagnostics })
+    Ok(Checked { warnings: diagnostics })
 }
 
 fn check_trigger(app: &Shared, tenant: Tenant, plan: &Plan) -> Vec<Diagnostic> {

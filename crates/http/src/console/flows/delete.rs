@@ -18,12 +18,13 @@ pub(crate) async fn delete_flow(
     State(app): State<Shared>,
     Named(name): Named<String>,
 ) -> Result<StatusCode, FlowError> {
+    let change = app.deployments.begin().await;
     let command = Command::DeleteFlow { tenant: caller.tenant, name: name.clone() };
     let outcome = app.engine.submit(command).await?;
     if outcome != Outcome::Done {
         return Err(FlowError::refused(&name, outcome));
     }
-    app.deployments.rebuild(&app).await?;
+    change.finish(&app).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -100,7 +100,12 @@ fn edges_only_in(these: &[Edge], those: &[Edge]) -> Vec<EdgeEnds> {
 fn settings(before: &Flow, after: &Flow) -> Vec<FieldChange> {
     let mut changes = Vec::new();
     compare("settings", json(&before.settings).as_ref(), json(&after.settings).as_ref(), &mut changes);
-    compare("description", json(&before.description).as_ref(), json(&after.description).as_ref(), &mut changes);
+    compare(
+        "description",
+        json(&before.description).as_ref(),
+        json(&after.description).as_ref(),
+        &mut changes,
+    );
     changes
 }
 

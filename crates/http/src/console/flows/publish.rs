@@ -55,13 +55,14 @@ pub(crate) async fn publish_flow(
     Named(name): Named<String>,
     Json(request): Json<PublishRequest>,
 ) -> Result<Json<PublishedFlow>, FlowError> {
+    let change = app.deployments.begin().await;
     let row = find(&app, caller.tenant, &name).await?;
     if request.expected_revision.is_some_and(|expected| expected != row.revision) {
         return Err(FlowError::Stale { flow: name, found: row.revision });
     }
     let checked = check(&app, caller.tenant, &stored(&name, &row.draft)?)?;
     let published = publish(&app, &caller, row).await?;
-    app.deployments.rebuild(&app).await?;
+    change.finish(&app).await?;
     Ok(Json(PublishedFlow { diagnostics: checked.warnings, ..published }))
 }
 

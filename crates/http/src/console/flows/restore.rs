@@ -36,6 +36,7 @@ pub(crate) async fn restore_flow(
     Named(name): Named<String>,
     Json(request): Json<RestoreRequest>,
 ) -> Result<Json<PublishedFlow>, FlowError> {
+    let change = app.deployments.begin().await;
     let row = find(&app, caller.tenant, &name).await?;
     let version = find_version(&app, &row, &request.version).await?;
     let checked = check(&app, caller.tenant, &stored(&name, &version.definition)?)?;
@@ -45,7 +46,7 @@ pub(crate) async fn restore_flow(
     let Outcome::Published { number, revision } = outcome else {
         return Err(FlowError::refused(&name, outcome));
     };
-    app.deployments.rebuild(&app).await?;
+    change.finish(&app).await?;
     let (version, hash, diagnostics) = (number, version.hash, checked.warnings);
     Ok(Json(PublishedFlow { name, version, hash, revision, diagnostics }))
 }
@@ -63,7 +64,8 @@ mod tests {
         let mut changed = flow("a");
         changed["description"] = "new".into();
         world.publish(changed).await;
-        let restored = world.console("POST /flows/a/restore").json(json!({"version": "1"})).send().await.is(200);
+        let restored =
+            world.console("POST /flows/a/restore").json(json!({"version": "1"})).send().await.is(200);
         assert_eq!((restored.at("/version"), restored.at("/hash")), (1.into(), first.clone().into()));
         let now = world.console("GET /flows/a").send().await.is(200);
         assert_eq!((now.at("/active_hash"), now.at("/has_changes")), (first.into(), false.into()));

@@ -90,7 +90,9 @@ impl Draft {
             at: app.clock.now(),
         });
         let outcome = app.engine.submit(command).await?;
-        let Outcome::Saved { revision } = outcome else { return Err(FlowError::refused(&self.name, outcome)) };
+        let Outcome::Saved { revision } = outcome else {
+            return Err(FlowError::refused(&self.name, outcome));
+        };
         Ok(SavedFlow { name: self.name, hash: self.hash, revision, diagnostics: self.warnings })
     }
 }

@@ -44,8 +44,9 @@ pub(crate) async fn set_flow_state(
     Named(name): Named<String>,
     Json(request): Json<StateRequest>,
 ) -> Result<Json<FlowSummary>, FlowError> {
+    let change = app.deployments.begin().await;
     switch(&app, &caller, &name, request.state).await?;
-    app.deployments.rebuild(&app).await?;
+    change.finish(&app).await?;
     let row = find(&app, caller.tenant, &name).await?;
     Ok(Json(FlowSummary::from(&row)))
 }
@@ -95,7 +96,13 @@ mod tests {
         world.publish(hook_flow("b", json!({"path": "x"}))).await;
         world.console("PUT /flows/b/state").json(json!({"state": "inactive"})).send().await.is(200);
         world.publish(hook_flow("c", json!({"path": "x"}))).await;
-        world.console("PUT /flows/b/state").json(active).send().await.is(422).says("both answer to POST /hooks/x");
+        world
+            .console("PUT /flows/b/state")
+            .json(active)
+            .send()
+            .await
+            .is(422)
+            .says("both answer to POST /hooks/x");
         world.console("PUT /flows/b/state").json(json!({"state": "on"})).send().await.is(400);
     }
 }

@@ -63,6 +63,8 @@ mod tests {
         world.publish(hook_flow("a", json!({"path": "x"}))).await;
         let other = hook_flow("b", json!({"path": "x"}));
         let clash = world.console("POST /flows/validate").json(other).send().await.is(200);
-        assert!(clash.at("/diagnostics/0/message").as_str().unwrap().contains("both answer to POST /hooks/x"));
+        assert!(
+            clash.at("/diagnostics/0/message").as_str().unwrap().contains("both answer to POST /hooks/x")
+        );
     }
 }

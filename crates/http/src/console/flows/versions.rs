@@ -107,11 +107,7 @@ pub(crate) async fn find(app: &Shared, tenant: Tenant, name: &str) -> Result<Flo
 }
 
 /// The flow file of a version.
-pub(crate) async fn definition_of(
-    app: &Shared,
-    row: &FlowRow,
-    wanted: &Wanted,
-) -> Result<Flow, FlowError> {
+pub(crate) async fn definition_of(app: &Shared, row: &FlowRow, wanted: &Wanted) -> Result<Flow, FlowError> {
     if *wanted == Wanted::Draft {
         return Ok(stored(&row.name, &row.draft)?);
     }

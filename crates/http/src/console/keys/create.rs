@@ -5,7 +5,7 @@ use flux_engine::EngineError;
 use flux_model::{ErrorCode, Timestamp};
 use flux_store::{Command, Outcome};
 use http::StatusCode;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use super::list::ApiKey;
@@ -16,21 +16,28 @@ use crate::app::Shared;
 use crate::body::Json;
 use crate::moment::Moment;
 use crate::problem::{Problem, answered_by_problem};
+use crate::text_limit::TextLimit;
 
 /// Characters of a key's name.
 const KEY_NAME_CHARS_MAX: usize = 200;
+const NAME: TextLimit = TextLimit::new(1, KEY_NAME_CHARS_MAX, "KEY_NAME_CHARS_MAX");
 
 /// What the key is for.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CreateKeyRequest {
     /// Its name, for people: who or what uses it.
+    #[serde(deserialize_with = "read_name")]
     name: String,
     /// What it allows. A key can allow no more than the one it is made with.
     scopes: Vec<Scope>,
     /// When it stops to work; never where absent.
     #[serde(default)]
     expires_at: Option<Moment>,
+}
+
+fn read_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    NAME.read(deserializer)
 }
 
 /// A key that was just made.
@@ -44,8 +51,6 @@ pub(crate) struct CreatedKey {
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CreateKeyError {
-    #[error("name: {0} characters are not between 1 and {KEY_NAME_CHARS_MAX} (KEY_NAME_CHARS_MAX)")]
-    Name(usize),
     #[error("scopes: name at least one of {known}", known = Scope::ALL.map(Scope::as_str).join(", "))]
     NoScopes,
     #[error("expires_at: {0} is over already")]
@@ -63,9 +68,7 @@ pub(crate) enum CreateKeyError {
 impl From<CreateKeyError> for Problem {
     fn from(error: CreateKeyError) -> Self {
         match error {
-            CreateKeyError::Name(_) | CreateKeyError::NoScopes | CreateKeyError::Expired(_) => {
-                Self::invalid(error.to_string())
-            }
+            CreateKeyError::NoScopes | CreateKeyError::Expired(_) => Self::invalid(error.to_string()),
             CreateKeyError::Beyond(_) => Self::new(ErrorCode::Forbidden, error.to_string()),
             CreateKeyError::Engine(error) => error.into(),
             CreateKeyError::NoRandomness(_) | CreateKeyError::Unexpected(_) => {
@@ -101,10 +104,6 @@ pub(crate) async fn create_key(
 
 impl CreateKeyRequest {
     fn check(&self, caller: &Caller, now: Timestamp) -> Result<(), CreateKeyError> {
-        let length = self.name.chars().count();
-        if !(1..=KEY_NAME_CHARS_MAX).contains(&length) {
-            return Err(CreateKeyError::Name(length));
-        }
         if self.scopes.is_empty() {
             return Err(CreateKeyError::NoScopes);
         }
@@ -132,7 +131,13 @@ mod tests {
         let made = world.console("POST /keys").json(request).send().await.is(201);
         let (key, id) = (made.at("/key").as_str().unwrap().to_owned(), made.at("/id"));
         world.console("GET /flows").key(&key).send().await.is(200);
-        world.console("GET /executions").key(&key).send().await.is(403).says("needs the scope `executions:read`");
+        world
+            .console("GET /executions")
+            .key(&key)
+            .send()
+            .await
+            .is(403)
+            .says("needs the scope `executions:read`");
         let list = world.console("GET /keys").send().await.is(200);
         assert_eq!(list.at("/items/0/id"), id);
         assert!(!list.text().contains(&key));

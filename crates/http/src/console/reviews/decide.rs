@@ -17,6 +17,7 @@ use crate::body::Json;
 use crate::problem::{Problem, answered_by_problem};
 use crate::query::Named;
 use crate::schema;
+use crate::text_limit::TextLimit;
 
 /// A decision.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -27,13 +28,21 @@ pub(crate) struct DecisionRequest {
     action: ReviewAction,
     /// The edited content; absent leaves it as it is, `null` is a content.
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<schema::Value>)]
+    #[schema(value_type = Option<serde_json::Value>)]
     content: Option<Value>,
-    /// A remark.
-    #[serde(default)]
+    /// A remark, at most 10000 characters.
+    #[serde(default, deserialize_with = "read_comment")]
     comment: Option<String>,
     /// The version that was looked at.
     expected_version: u32,
+}
+
+/// Characters of a remark.
+const COMMENT_CHARS_MAX: usize = 10_000;
+const COMMENT: TextLimit = TextLimit::new(0, COMMENT_CHARS_MAX, "COMMENT_CHARS_MAX");
+
+fn read_comment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    COMMENT.read_optional(deserializer)
 }
 
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
@@ -131,9 +140,13 @@ mod tests {
         world.publish(review_flow("a")).await;
         let execution = world.run("a").await;
         let path = format!("POST /reviews/{}/decision", world.review_of(&execution).await);
-        let approve = json!({"action": "approve", "content": {"n": 2}, "comment": "fine", "expected_version": 1});
+        let approve =
+            json!({"action": "approve", "content": {"n": 2}, "comment": "fine", "expected_version": 1});
         let decided = world.console(&path).json(approve.clone()).send().await.is(200);
-        assert_eq!((decided.at("/status"), decided.at("/decision/decided_by")), ("approved".into(), "test".into()));
+        assert_eq!(
+            (decided.at("/status"), decided.at("/decision/decided_by")),
+            ("approved".into(), "test".into())
+        );
         world.console(&path).json(approve).send().await.is(409).says("test approved it at");
         assert_eq!(world.settled(&execution).await.at("/output/content/n"), 2);
     }
@@ -148,6 +161,8 @@ mod tests {
         world.console(&path).json(stale).send().await.is(409).says("at version 1; look at it again");
         let unknown = json!({"action": "aprove", "expected_version": 1});
         world.console(&path).json(unknown).send().await.is(400).says("unknown variant `aprove`");
+        let long = json!({"action": "approve", "expected_version": 1, "comment": "x".repeat(10_001)});
+        world.console(&path).json(long).send().await.is(400).says("COMMENT_CHARS_MAX");
         world.console(&path).json(json!({"action": "approve"})).send().await.is(400).says("expected_version");
         world.console(&path).json(json!({"action": "reject", "expected_version": 1})).send().await.is(200);
         let none = "POST /reviews/rev_00000000000000000000000000/decision";

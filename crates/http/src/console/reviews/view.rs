@@ -34,10 +34,10 @@ pub(crate) struct Review {
     /// One line.
     title: String,
     /// What is to be approved, and may be edited.
-    #[schema(value_type = schema::Value)]
+    #[schema(value_type = serde_json::Value)]
     content: Value,
     /// What helps to decide.
-    #[schema(value_type = schema::Value)]
+    #[schema(value_type = serde_json::Value)]
     context: Value,
     /// Who may decide; empty means everybody who may decide reviews.
     assignees: Vec<String>,
@@ -53,13 +53,14 @@ pub(crate) struct Review {
 
 /// A decision as it was made.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Decision)]
 struct DecisionView {
     /// What was decided.
     #[schema(value_type = schema::ReviewAction)]
     action: ReviewAction,
     /// The edited content, if it was edited.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<schema::Value>)]
+    #[schema(value_type = Option<serde_json::Value>)]
     content: Option<Value>,
     /// A remark.
     comment: Option<String>,

@@ -110,8 +110,9 @@ fn read(request: PutSecretRequest) -> Result<SecretPlain, PutSecretError> {
     }
     let mut hosts = Vec::with_capacity(count);
     for (index, text) in request.hosts.iter().enumerate() {
-        let host: HostPattern =
-            text.parse().map_err(|error: flux_egress::InvalidRule| wrong(format!("hosts[{index}]"), error.to_string()))?;
+        let host: HostPattern = text
+            .parse()
+            .map_err(|error: flux_egress::InvalidRule| wrong(format!("hosts[{index}]"), error.to_string()))?;
         hosts.push(host);
     }
     Ok(SecretPlain { value: request.value, hosts })
@@ -129,7 +130,10 @@ mod tests {
         let put = json!({"value": "hunter2", "hosts": ["api.example.com", "*.example.org"]});
         world.console("PUT /secrets/token").json(put).send().await.is(204);
         let list = world.console("GET /secrets").send().await.is(200);
-        assert_eq!((list.at("/items/0/name"), list.at("/items/0/hosts/1")), ("token".into(), "*.example.org".into()));
+        assert_eq!(
+            (list.at("/items/0/name"), list.at("/items/0/hosts/1")),
+            ("token".into(), "*.example.org".into())
+        );
         assert!(!list.text().contains("hunter2"));
         world.console("GET /secrets/token").send().await.is(405);
         world.console("DELETE /secrets/token").send().await.is(204);

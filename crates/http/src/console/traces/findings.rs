@@ -114,6 +114,9 @@ mod tests {
         };
         check(&many(9), &[]);
         check(&many(10), &[(FindingKind::RepeatedCall, "`each` asked GET https://a/b 10 times", 10)]);
-        check(&[call(3, "GET https://a", 1_500_000)], &[(FindingKind::SlowCall, "`each[3]` waited 1500 ms", 1)]);
+        check(
+            &[call(3, "GET https://a", 1_500_000)],
+            &[(FindingKind::SlowCall, "`each[3]` waited 1500 ms", 1)],
+        );
     }
 }

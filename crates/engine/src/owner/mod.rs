@@ -4,33 +4,28 @@
 //! A turn takes in everything that happened, commits it once, and only then carries out what the
 //! machine asked for. An execution that waits is let go of: it costs no task and no memory.
 
+mod carry;
+mod write;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use flux_core::session::Session;
-use flux_model::effect::{Effect, TaskCall};
-use flux_model::error::Failure;
+use flux_model::effect::Effect;
 use flux_model::event::TimerKey;
 use flux_model::execution::{ExecutionResult, ExecutionStatus};
-use flux_model::journal::JournalEvent;
-use flux_model::limits::EXECUTION_JOURNAL_BYTES_MAX;
-use flux_model::{ErrorCode, Event, Timestamp};
-use flux_store::command::BLOB_BYTES_MAX;
-use flux_store::{Append, Command, Outcome, TimerName, WriteError};
+use flux_model::{Event, Timestamp};
 use futures::future::BoxFuture;
-use tokio_util::sync::CancellationToken;
 
+use self::write::Lost;
 use crate::children;
-use crate::commit::{Prepared, prepare};
 use crate::error::EngineError;
 use crate::flight::Flight;
 use crate::load::{Loaded, load, turn_away};
-use crate::owners::{Message, Released, Reply, Slot, Taken};
+use crate::owners::{Hold, Message, Released, Reply, Slot, Taken};
 use crate::pure::settle;
 use crate::shared::{Facts, Phase, Retry, Shared};
-use crate::values;
-use crate::work::{self, Signal};
 
 /// How often in a row an execution is read anew because somebody else wrote its journal.
 const CONFLICTS_MAX: u32 = 3;
@@ -80,20 +75,9 @@ enum Exit {
     Halted,
 }
 
-/// Why an owner can go no further.
-enum Lost {
-    /// Somebody else wrote the journal.
-    Fenced,
-    /// It could not be written.
-    Storage(EngineError),
-    /// The store refused what it was given.
-    Fault(String),
-    /// What it did in one step is larger than can be written.
-    TooLarge(Failure),
-}
-
 /// Owns an execution that is read from the store.
 pub(crate) async fn own(shared: Arc<Shared>, slot: Arc<Slot>) {
+    let _hold = Hold::new(&shared, &slot);
     let mut conflicts = 0;
     loop {
         let owner = match load(&shared, &slot).await {
@@ -121,6 +105,7 @@ pub(crate) async fn own(shared: Arc<Shared>, slot: Arc<Slot>) {
 
 /// Owns an execution that was just accepted.
 pub(crate) async fn own_begun(shared: Arc<Shared>, slot: Arc<Slot>, begun: Begun) {
+    let _hold = Hold::new(&shared, &slot);
     match Owner::new(Arc::clone(&shared), Arc::clone(&slot), begun).run().await {
         Exit::Done | Exit::Halted => {}
         Exit::Again | Exit::Fenced => own(shared, slot).await,
@@ -156,6 +141,8 @@ impl Owner {
                 tracing::error!(execution = %id, "the journal has entries of somebody else; it is read again");
                 return Exit::Fenced;
             }
+            // The store is opened again through recovery, which finds every execution.
+            Lost::Storage(error @ EngineError::Write(_)) => error,
             Lost::Storage(error) => {
                 self.shared.park(id, error.to_string(), Retry::Later);
                 error
@@ -271,131 +258,12 @@ impl Owner {
         if settled.changed { Taken::Applied } else { Taken::Ignored(before) }
     }
 
-    /// Makes everything that is pending durable; gives what to do then.
-    async fn write(&mut self) -> Result<Vec<Effect>, Lost> {
-        let expected_next_seq = self.session.next_seq();
-        let Some(commit) = self.session.flush() else { return Ok(Vec::new()) };
-        let now = self.shared.now();
-        let prepared = prepare(commit, Some(self.stored), now, self.shared.followed());
-        let Prepared { step, taken, bytes, status, then, changes } = prepared;
-        check_size(step.record.len())?;
-        let (tenant, execution) = (self.facts.tenant, self.facts.id);
-        put_taken(&self.shared, tenant, taken).await?;
-        let set: Vec<_> = step.set_timers.clone();
-        let clear: Vec<_> = step.clear_timers.clone();
-        let append = Append { tenant, execution, expected_next_seq, step };
-        let outcome = self.submit(Command::Append(Box::new(append))).await;
-        let promoted = match outcome.map_err(|error| Lost::Storage(error.into()))? {
-            Outcome::Appended { promoted } => promoted,
-            Outcome::Conflict { .. } | Outcome::WrongStatus { .. } | Outcome::NotFound => {
-                return Err(Lost::Fenced);
-            }
-            other => return Err(Lost::Fault(format!("the store refused a step: {other:?}"))),
-        };
-        self.shared.lasting.counters.commits.add(1);
-        self.shared.timers.changed(tenant, execution, set, &clear);
-        self.shared.tell(&self.facts, changes);
-        for id in promoted {
-            self.shared.deliver(tenant, id, Message::look());
-        }
-        self.stored = status;
-        self.grow(bytes);
-        Ok(then)
-    }
-
-    /// Waits for the writer while what is under way goes on.
-    async fn submit(&mut self, command: Command) -> Result<Outcome, WriteError> {
-        let written = self.shared.writer.submit(command);
-        tokio::pin!(written);
-        loop {
-            tokio::select! {
-                biased;
-                outcome = &mut written => return outcome,
-                () = self.flight.land() => {}
-            }
-        }
-    }
-
-    /// Counts the journal, warns at half of what it may have, and ends the execution beyond.
-    fn grow(&mut self, bytes: u64) {
-        let max = EXECUTION_JOURNAL_BYTES_MAX;
-        let before = self.journal_bytes;
-        self.journal_bytes += bytes;
-        if self.stored.is_terminal() {
-            return;
-        }
-        let (now, used) = (self.shared.now(), self.journal_bytes);
-        if before <= max / 2 && used > max / 2 {
-            let message = format!(
-                "half of the journal this execution may have is used: {used} of {max} bytes (EXECUTION_JOURNAL_BYTES_MAX)"
-            );
-            let code = ErrorCode::ExecutionLimit;
-            self.session.observe(now, JournalEvent::Warning { path: None, code, message });
-        }
-        if before <= max && used > max {
-            let message = format!(
-                "the journal has {used} bytes, at most {max} are allowed (EXECUTION_JOURNAL_BYTES_MAX)"
-            );
-            let failure = Failure::permanent(ErrorCode::ExecutionLimit, message);
-            self.apply(now, Event::LimitExceeded { failure });
-        }
-    }
-
     /// Tells those who asked; what they asked for is durable.
     fn answer(&mut self) {
         for (reply, taken) in self.replies.drain(..) {
             // Nobody waits any more if the receiver is gone.
             let _ = reply.send(Ok(taken));
         }
-    }
-
-    /// Does what the machine asked for. Everything it depends on is durable.
-    fn carry_out(&mut self, effect: Effect) {
-        let working = self.shared.phase() == Phase::Working;
-        match effect {
-            // Begun again after the next start.
-            Effect::Run(_) | Effect::StartChild(_) | Effect::SendSignal { .. } if !working => {}
-            Effect::Run(call) => self.run_task(call),
-            Effect::StartChild(call) => {
-                let place = (call.path.clone(), call.attempt);
-                let work = children::start_child(&self.shared, &self.facts, call);
-                self.flight.begin(place, CancellationToken::new(), None, work);
-            }
-            Effect::SendSignal { path, attempt, to, name, payload } => {
-                let place = (path.clone(), attempt);
-                let signal = Signal { path, attempt, to, name, payload };
-                let work = work::send_signal(&self.shared, &self.facts, signal);
-                self.flight.begin(place, CancellationToken::new(), None, work);
-            }
-            Effect::Abort { path, attempt } => self.flight.cancel(&path, attempt),
-            Effect::CancelChild { child } => {
-                let reason = format!("execution {}, which called it, does not wait any more", self.facts.id);
-                children::cancel(&self.shared, self.facts.tenant, child, reason);
-            }
-            Effect::SetTimer { key: TimerKey::CancelGrace, at } => {
-                self.grace = Some(self.shared.lasting.clock.monotonic() + at.since(self.shared.now()));
-            }
-            Effect::ClearTimer { key: TimerKey::CancelGrace } => self.grace = None,
-            Effect::SetTimer { key, at } => {
-                let timer = flux_store::Timer { name: TimerName::Machine(key), due: at };
-                self.shared.timers.changed(self.facts.tenant, self.facts.id, vec![timer], &[]);
-            }
-            Effect::Respond(response) => self.shared.waiters.responded(self.facts.id, &response),
-            // Part of the commit, or told in `conclude`.
-            Effect::ClearTimer { .. }
-            | Effect::OpenReview(_)
-            | Effect::CloseReview { .. }
-            | Effect::Record(_)
-            | Effect::Finish(_) => {}
-        }
-    }
-
-    fn run_task(&mut self, call: TaskCall) {
-        let place = (call.path.clone(), call.attempt);
-        let cancel = CancellationToken::new();
-        let due = self.shared.lasting.clock.monotonic() + call.timeout;
-        let work = work::attempt(&self.shared, &self.facts, call, cancel.clone());
-        self.flight.begin(place, cancel, Some(due), work);
     }
 
     /// The execution is over, durably: whoever waits for that is told.
@@ -451,32 +319,6 @@ enum Look {
 enum Rang {
     Yes,
     No,
-}
-
-fn check_size(bytes: usize) -> Result<(), Lost> {
-    if bytes <= BLOB_BYTES_MAX {
-        return Ok(());
-    }
-    let message = format!(
-        "one step gave {bytes} bytes of journal, at most {BLOB_BYTES_MAX} are allowed (BLOB_BYTES_MAX)"
-    );
-    Err(Lost::TooLarge(Failure::permanent(ErrorCode::ExecutionLimit, message)))
-}
-
-async fn put_taken(
-    shared: &Shared,
-    tenant: flux_model::Tenant,
-    taken: Vec<(String, String)>,
-) -> Result<(), Lost> {
-    if taken.is_empty() {
-        return Ok(());
-    }
-    values::put(&shared.lasting.objects, tenant, taken).await.map_err(|error| match error {
-        flux_objects::ObjectError::TooLarge { .. } => {
-            Lost::TooLarge(Failure::permanent(ErrorCode::ExecutionLimit, error.to_string()))
-        }
-        error => Lost::Storage(values::unavailable("storing an object", &error)),
-    })
 }
 
 impl Shared {
