@@ -16,8 +16,10 @@ use crate::{flows, receiver};
 
 type Measured = Pin<Box<dyn Future<Output = Result<Vec<Figure>>>>>;
 
+type Workload = fn(Disk) -> Measured;
+
 /// Every workload, by name.
-pub(crate) const ALL: &[(&str, fn(Disk) -> Measured)] = &[
+pub(crate) const ALL: &[(&str, Workload)] = &[
     ("start", |_| Box::pin(start())),
     ("pure", |_| Box::pin(pure())),
     ("effects", |disk| Box::pin(effects(disk))),
@@ -228,7 +230,8 @@ async fn template() -> Result<Vec<Figure>> {
         .await?;
     let text = String::from_utf8(output.stdout)?;
     let nanoseconds = |name: &str| -> Result<f64> {
-        let line = text.lines().find(|line| line.starts_with(name)).context("a figure is missing")?;
+        let line = text.lines().map(str::trim).find(|line| line.starts_with(name));
+        let line = line.with_context(|| format!("no line for {name}"))?;
         let number = line.split_whitespace().rev().nth(1).context("no number")?;
         Ok(number.parse()?)
     };

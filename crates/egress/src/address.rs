@@ -350,8 +350,8 @@ mod tests {
         #[test]
         fn a_network_holds_exactly_what_shares_its_prefix(bits: u32, other: u32, prefix in 0_u8..=32) {
             let mask = if prefix == 0 { 0 } else { u32::MAX << (32 - prefix) };
-            let (other, base) = (Ipv4Addr::from_bits(other), Ipv4Addr::from_bits(bits));
-            let within = is_within(other.into(), base.into(), prefix);
+            let (tried, base) = (Ipv4Addr::from_bits(other), Ipv4Addr::from_bits(bits));
+            let within = is_within(tried.into(), base.into(), prefix);
             prop_assert_eq!(within, bits & mask == other & mask);
         }
     }

@@ -50,6 +50,7 @@ mod tests;
 use std::sync::Arc;
 
 use flux_model::Value;
+use indexmap::IndexSet;
 
 pub use error::TemplateError;
 pub use parser::is_reserved_word;
@@ -100,13 +101,8 @@ impl Template {
 
     /// The roots it names, each once.
     pub fn roots(&self) -> Vec<&str> {
-        let mut roots: Vec<&str> = Vec::new();
-        for reference in &self.inner.references {
-            if !roots.contains(&&*reference.root) {
-                roots.push(&reference.root);
-            }
-        }
-        roots
+        let roots: IndexSet<&str> = self.inner.references.iter().map(|reference| &*reference.root).collect();
+        roots.into_iter().collect()
     }
 
     /// Its value in `scope`. Paths that lead nowhere are added to `warnings`, unless the scope has

@@ -7,7 +7,7 @@ use flux_model::error::{ErrorCode, Failure};
 use flux_model::{Diagnostic, Timestamp, Value, limits};
 
 use super::test_scope::{NOW, TestScope, evaluate};
-use super::{OnMissing, Scope, Template, Warnings, functions};
+use super::{OnMissing, Scope, Template, TemplateError, Warnings, functions};
 
 #[test]
 fn what_a_text_is_decides_what_it_gives() {
@@ -225,6 +225,46 @@ fn what_is_passed_on_is_not_counted_as_made() {
         assert_eq!(error.code, ErrorCode::TemplateBudget, "{source}");
         assert!(error.message.contains("TEMPLATE_OUTPUT_BYTES_MAX"), "{source}: {error}");
     }
+}
+
+#[test]
+fn every_element_that_is_looked_at_costs_a_step() {
+    let items =
+        Value::array(vec![Value::from(1_i64); usize::try_from(limits::TEMPLATE_FUEL_MAX).unwrap() + 1]);
+    let copy = Value::array(items.as_array().unwrap().to_vec());
+    let members = Value::object((0..10_000).map(|number| (number.to_string(), Value::Null)));
+    let input = Value::object([("items", items), ("copy", copy), ("members", members)]);
+    let scope = TestScope { roots: Value::object([("input", input)]), on_missing: OnMissing::Null };
+    let evaluate = |source: &str| Template::compile(source).unwrap().evaluate(&scope, &mut Warnings::new());
+    let functions = "map('a') filter('a') find('a') sort reverse unique flatten compact chunk(9) sum \
+        group_by('a') min max from_entries join json concat([]) contains(2) slice(0)";
+    for function in functions.split_whitespace() {
+        check_fuel(function, evaluate(&format!("{{{{ input.items | {function} }}}}")));
+    }
+    for expression in [
+        "2 in input.items",
+        "input.items == input.copy",
+        "input.items + []",
+        "input.items[1:]",
+        "'' ~ input.items",
+        "pick(input.members, input.items)",
+    ] {
+        check_fuel(expression, evaluate(&format!("{{{{ {expression} }}}}")));
+    }
+    let often = "pick(input.members, '1'), ".repeat(101);
+    check_fuel("pick", evaluate(&format!("{{{{ [{often}] }}}}")));
+    // The parts of a template share one budget, in which each of them alone would fit.
+    check_fuel("parts", evaluate(&"{{ sum(input.items[:300000]) }}".repeat(2)));
+    for expression in ["len(input.items)", "first(input.items)", "input.items[7]", "input.items or 1"] {
+        assert!(evaluate(&format!("{{{{ {expression} }}}}")).is_ok(), "{expression}");
+    }
+}
+
+#[track_caller]
+fn check_fuel(what: &str, result: Result<Value, TemplateError>) {
+    let error = result.expect_err(what);
+    assert_eq!(error.code, ErrorCode::TemplateBudget, "{what}");
+    assert_eq!(error.message, "the template takes more than 1000000 steps (TEMPLATE_FUEL_MAX)", "{what}");
 }
 
 #[test]

@@ -5,6 +5,7 @@
 mod admission;
 mod cancelling;
 mod children;
+mod churn;
 mod clock;
 mod damage;
 mod durability;

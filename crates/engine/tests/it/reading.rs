@@ -15,11 +15,6 @@ fn runs_logs_and_spans_tell_what_happened() {
         probe(r#""failures":1,"value":{"ok":true}"#)
     );
     world.publish(&sequence("child", "{}", &[("shaky", "test.probe", &shaky)]));
-    world.publish(&sequence(
-        "parent",
-        "{}",
-        &[("test", "logic.if", r#""config":{"condition":"{{ start.go }}"}"#)],
-    ));
     let flow = r#"{"name":"parent","nodes":[
         {"key":"start","type":"trigger.manual"},
         {"key":"go","type":"logic.if","config":{"condition":"{{ start.go }}"}},
@@ -28,7 +23,7 @@ fn runs_logs_and_spans_tell_what_happened() {
         "edges":[{"from":"start","to":"go"},{"from":"go.true","to":"call"},{"from":"go.false","to":"skip"}]}"#;
     world.publish(flow);
     let id = world.admit("parent", r#"{"go":true}"#);
-    world.until("the first attempt failed", || world.probe.count("shaky") == 1);
+    world.until("the first attempt failed", || world.probe.count("shaky") >= 1);
     world.until("the pause is over", || {
         world.clock.advance(std::time::Duration::from_millis(1));
         world.row(id).status == ExecutionStatus::Succeeded

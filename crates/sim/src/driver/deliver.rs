@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use flux_core::session::{Session, TimerChange};
+use flux_core::session::{Commit, Session, TimerChange};
 use flux_model::effect::Effect;
 use flux_model::error::Failure;
 use flux_model::event::Event;
@@ -82,14 +82,15 @@ impl World {
             self.pause(id);
             return;
         };
-        let now = self.timeline.wall();
-        let step = stored::step(&commit, now, &mut self.disk.objects);
-        if let Some(live) = self.live(id) {
-            let acks = std::mem::take(&mut live.acks);
-            let mut tail = Tail::of(commit, acks);
-            tail.then.append(&mut live.resume);
-            live.in_flight = Some(tail);
-        }
+        self.write_commit(id, expected_next_seq, commit);
+    }
+
+    fn write_commit(&mut self, id: ExecutionId, expected_next_seq: u64, commit: Commit) {
+        let step = stored::step(&commit, self.timeline.wall(), &mut self.disk.objects);
+        let Some(live) = self.live(id) else { return };
+        let mut tail = Tail::of(commit, std::mem::take(&mut live.acks));
+        tail.then.append(&mut live.resume);
+        live.in_flight = Some(tail);
         let append = Append { tenant: tenant(), execution: id, expected_next_seq, step };
         self.submit(Command::Append(Box::new(append)), Receipt::Append(id));
     }
@@ -117,15 +118,9 @@ impl World {
     pub(crate) fn flush(&mut self, id: ExecutionId) {
         let Some(live) = self.live(id).filter(|live| live.in_flight.is_none()) else { return };
         let expected_next_seq = live.session.next_seq();
-        let Some(commit) = live.session.flush() else { return };
-        let now = self.timeline.wall();
-        let step = stored::step(&commit, now, &mut self.disk.objects);
-        if let Some(live) = self.live(id) {
-            let acks = std::mem::take(&mut live.acks);
-            live.in_flight = Some(Tail::of(commit, acks));
+        if let Some(commit) = live.session.flush() {
+            self.write_commit(id, expected_next_seq, commit);
         }
-        let append = Append { tenant: tenant(), execution: id, expected_next_seq, step };
-        self.submit(Command::Append(Box::new(append)), Receipt::Append(id));
     }
 
     /// The store answered.
