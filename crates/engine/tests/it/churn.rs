@@ -34,7 +34,7 @@ async fn signal(engine: flux_engine::Engine, id: ExecutionId) {
     for n in (0..SIGNALS - 1).chain([0, SIGNALS - 1]) {
         let signal = SignalSent { name: "go".to_owned(), payload: Default::default(), id: n.to_string() };
         engine.signal(tenant(), id, signal).await.unwrap();
-        if id.bits() % 3 == 0 {
+        if id.bits().is_multiple_of(3) {
             tokio::task::yield_now().await;
         }
     }
