@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use flux_model::limits::EXECUTION_JOURNAL_BYTES_MAX;
 use flux_store::WriterLimits;
 
 /// How an engine behaves.
@@ -32,6 +33,8 @@ pub struct EngineSettings {
     pub retention_pause: Duration,
     /// Changes that a slow follower of [`crate::Engine::events`] may lag behind.
     pub events_max: usize,
+    /// Bytes of the journal of one execution, with its stored values; at more it fails.
+    pub journal_bytes_max: u64,
     /// Bytes of a journal, with its stored values, that one answer holds at most.
     pub journal_read_bytes_max: usize,
 }
@@ -50,6 +53,7 @@ impl Default for EngineSettings {
             retention_days: 30,
             retention_pause: Duration::from_secs(600),
             events_max: 4_096,
+            journal_bytes_max: EXECUTION_JOURNAL_BYTES_MAX,
             journal_read_bytes_max: 64 * 1024 * 1024,
         }
     }

@@ -3,7 +3,6 @@
 use flux_model::effect::Effect;
 use flux_model::error::Failure;
 use flux_model::journal::JournalEvent;
-use flux_model::limits::EXECUTION_JOURNAL_BYTES_MAX;
 use flux_model::{ErrorCode, Event};
 use flux_store::command::BLOB_BYTES_MAX;
 use flux_store::{Append, Command, Outcome, WriteError};
@@ -66,7 +65,7 @@ impl Owner {
 
     /// Counts the journal, warns at half of what it may have, and ends the execution beyond.
     fn grow(&mut self, bytes: u64) {
-        let max = EXECUTION_JOURNAL_BYTES_MAX;
+        let max = self.shared.lasting.settings.journal_bytes_max;
         let before = self.journal_bytes;
         self.journal_bytes += bytes;
         if self.stored.is_terminal() {
@@ -75,15 +74,14 @@ impl Owner {
         let (now, used) = (self.shared.now(), self.journal_bytes);
         if before <= max / 2 && used > max / 2 {
             let message = format!(
-                "half of the journal this execution may have is used: {used} of {max} bytes (EXECUTION_JOURNAL_BYTES_MAX)"
+                "half of the journal this execution may have is used: {used} of {max} bytes (journal_bytes_max)"
             );
             let code = ErrorCode::ExecutionLimit;
             self.session.observe(now, JournalEvent::Warning { path: None, code, message });
         }
         if before <= max && used > max {
-            let message = format!(
-                "the journal has {used} bytes, at most {max} are allowed (EXECUTION_JOURNAL_BYTES_MAX)"
-            );
+            let message =
+                format!("the journal has {used} bytes, at most {max} are allowed (journal_bytes_max)");
             let failure = Failure::permanent(ErrorCode::ExecutionLimit, message);
             self.apply(now, Event::LimitExceeded { failure });
         }

@@ -56,3 +56,22 @@ fn a_step_that_is_too_large_fails_the_execution() {
         assert!(error.code.as_str() == "execution_limit" && error.message.contains("_MAX"), "{error:?}");
     }
 }
+
+#[test]
+fn an_execution_that_writes_too_much_is_warned_and_then_fails() {
+    let world = World::with(Backend::Memory, |settings| settings.journal_bytes_max = 40_000);
+    let rest = format!(
+        r#""for_each":"{{{{ start.items }}}}","for_each_concurrency":1,{}"#,
+        probe(r#""value":"{{ start.text }}""#)
+    );
+    world.publish(&sequence("chatty", "{}", &[("each", "test.probe", &rest)]));
+    let text = "x".repeat(4_000);
+    let id = world.admit("chatty", &format!(r#"{{"text":"{text}","items":[1,2,3,4,5,6,7,8,9,10,11,12]}}"#));
+    let row = world.reaches(id, ExecutionStatus::Failed);
+    let error = row.error.unwrap();
+    assert!(error.code.as_str() == "execution_limit" && error.message.contains("journal_bytes_max"));
+    let logs = world.on(world.engine().logs(tenant(), id)).unwrap();
+    let half = logs.iter().find(|line| line.message.contains("half of the journal"));
+    assert_eq!(half.unwrap().level, flux_model::journal::LogLevel::Warn);
+    assert!(world.probe.order().len() < 12, "it stopped in the middle");
+}
