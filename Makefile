@@ -27,9 +27,11 @@ sim: setup ## simulate SEEDS=n random histories with faults
 kill: setup ## kill -9 a loaded server N=n times and check that nothing is lost
 	FLUX_KILLS=$(N) cargo test --locked --package flux --test it -- kill --nocapture
 
-dist: setup ## build the release binary
+dist: setup ## build the release binary, without its debug information
 	cargo build --release --locked --package flux
-	@ls -l target/release/flux
+	mkdir -p target/dist
+	strip --strip-debug -o target/dist/flux target/release/flux
+	@ls -l target/dist/flux
 
 fmt: ## format the code
 	cargo fmt --all
