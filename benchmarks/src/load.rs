@@ -59,6 +59,57 @@ pub(crate) async fn run(
     summarize(times, refused, length)
 }
 
+/// Offers `per_second` requests on as many connections as are needed to wait for none, for
+/// `length`; the times are those of requests that were accepted.
+pub(crate) async fn offer(
+    to: SocketAddr,
+    request: &Request,
+    per_second: f64,
+    length: Duration,
+) -> Result<Outcome> {
+    const CONNECTIONS: u32 = 1_024;
+    let pause = Duration::from_secs_f64(f64::from(CONNECTIONS) / per_second);
+    let begin = Instant::now() + length / 4;
+    let senders: Vec<_> = (0..CONNECTIONS)
+        .map(|number| {
+            let first = begin + pause * number / CONNECTIONS;
+            tokio::spawn(paced(to, request.clone(), first, pause, begin + length))
+        })
+        .collect();
+    let mut times = Vec::new();
+    let mut refused = 0;
+    for sender in senders {
+        let (mine, not) = sender.await??;
+        times.extend(mine);
+        refused += not;
+    }
+    summarize(times, refused, length)
+}
+
+/// Sends every `pause`, or at once where it is late.
+async fn paced(
+    to: SocketAddr,
+    request: Request,
+    first: Instant,
+    pause: Duration,
+    end: Instant,
+) -> Result<(Vec<f64>, usize)> {
+    let mut client = Client::connect(to).await?;
+    let (mut times, mut refused) = (Vec::new(), 0);
+    let mut due = first;
+    while due < end && Instant::now() < end {
+        tokio::time::sleep_until(due.into()).await;
+        let sent = Instant::now();
+        match client.send(&request).await? {
+            (status, _) if status == request.status => times.push(sent.elapsed().as_secs_f64() * 1_000.0),
+            (429 | 503, _) => refused += 1,
+            (status, body) => bail!("answered {status}: {}", String::from_utf8_lossy(&body)),
+        }
+        due += pause;
+    }
+    Ok((times, refused))
+}
+
 fn summarize(mut times: Vec<f64>, refused: usize, length: Duration) -> Result<Outcome> {
     if times.is_empty() {
         bail!("no request was answered");

@@ -35,7 +35,7 @@ async fn run(only: Option<&str>) -> Result<()> {
     for (name, workload) in workloads::ALL {
         if only.is_none_or(|only| only == *name) {
             eprintln!("{name} …");
-            let figures = workload(disk).await.with_context(|| format!("workload {name}"))?;
+            let figures = workload().await.with_context(|| format!("workload {name}"))?;
             for figure in figures {
                 eprintln!("  {figure}");
                 report.add(figure);

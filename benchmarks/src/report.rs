@@ -55,11 +55,13 @@ impl Report {
     pub(crate) fn write(&self) -> Result<()> {
         const PATH: &str = "benchmarks/RESULTS.md";
         const NOTES: &str = "## Notes";
+        let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+        let load = load.split(' ').next().unwrap_or_default();
         let cores = std::thread::available_parallelism().map_or(0, usize::from);
         let mut text = String::from("# Results\n\nWritten by `make bench`. ");
         write!(
             text,
-            "Machine: {cores} cores shared by server, load generator and receiver; fdatasync of an appended 512 bytes p50 {:.2} ms, p99 {:.2} ms in the same run. Throughput and latency are medians of three runs.\n\n",
+            "Machine: {cores} cores shared by server, load generator and receiver; fdatasync of an appended 512 bytes p50 {:.2} ms, p99 {:.2} ms at the start of the run; load average at its end {load}. Throughput and latency are medians of three runs.\n\n",
             self.disk.p50_ms, self.disk.p99_ms
         )?;
         text.push_str("| Workload | Figure | Aim | |\n|---|---|---|---|\n");

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 
-use crate::disk::Disk;
 use crate::load::{self, Client, Outcome, Request};
 use crate::memory::resident_mib;
 use crate::report::{Figure, Reached};
@@ -16,18 +15,19 @@ use crate::{flows, receiver};
 
 type Measured = Pin<Box<dyn Future<Output = Result<Vec<Figure>>>>>;
 
-type Workload = fn(Disk) -> Measured;
+type Workload = fn() -> Measured;
 
 /// Every workload, by name.
 pub(crate) const ALL: &[(&str, Workload)] = &[
-    ("start", |_| Box::pin(start())),
-    ("pure", |_| Box::pin(pure())),
-    ("effects", |disk| Box::pin(effects(disk))),
-    ("light", |_| Box::pin(light())),
-    ("long", |_| Box::pin(long())),
-    ("waiting", |_| Box::pin(waiting())),
-    ("stored", |_| Box::pin(stored())),
-    ("template", |_| Box::pin(template())),
+    ("start", || Box::pin(start())),
+    ("pure", || Box::pin(pure())),
+    ("overload", || Box::pin(overload())),
+    ("effects", || Box::pin(effects())),
+    ("light", || Box::pin(light())),
+    ("long", || Box::pin(long())),
+    ("waiting", || Box::pin(waiting())),
+    ("stored", || Box::pin(stored())),
+    ("template", || Box::pin(template())),
 ];
 
 const RUNS: usize = 3;
@@ -66,14 +66,34 @@ async fn pure() -> Result<Vec<Figure>> {
     )])
 }
 
-async fn effects(disk: Disk) -> Result<Vec<Figure>> {
+/// Twice as much as the server can do: what it does not refuse is still answered soon.
+async fn overload() -> Result<Vec<Figure>> {
+    let project = Project::new(&[flows::pure()])?;
+    let server = project.start().await?;
+    let request = Request::new("POST", "/hooks/pure", None, r#"{"a": 1, "b": 2}"#, 200);
+    let most = median_run(&server, &request, 64).await?.per_second;
+    let run = load::offer(server.gateway, &request, most * 2.0, LENGTH).await?;
+    server.stop().await?;
+    let refused = run.refused as f64 / LENGTH.as_secs_f64();
+    Ok(vec![figure(
+        "the same with twice as many requests offered as it can do, on 1,024 connections",
+        format!("{} accepted, {refused:.0}/s refused", show(&run)),
+        "p99 of what is accepted under 250 ms",
+        run.p99_ms < 250.0,
+    )])
+}
+
+async fn effects() -> Result<Vec<Figure>> {
     let project = Project::new(&[flows::effects(receiver::start().await?)])?;
     let server = project.start().await?;
     let request = Request::new("POST", "/hooks/effects", None, "{}", 200);
     let many = median_run(&server, &request, 64).await?;
+    // Before and after: the disk of a shared machine is not the same from minute to minute.
+    let before = crate::disk::measure()?;
     let one = median_run(&server, &request, 1).await?;
+    let fdatasync_ms = (before.p50_ms + crate::disk::measure()?.p50_ms) / 2.0;
     server.stop().await?;
-    let bound = 2.0 * 5.0 * disk.p50_ms;
+    let bound = 2.0 * 5.0 * fdatasync_ms;
     Ok(vec![
         figure(
             "3 effect steps (HTTP calls) in sequence, each durable before the next, 64 connections",
@@ -83,7 +103,10 @@ async fn effects(disk: Disk) -> Result<Vec<Figure>> {
         ),
         figure(
             "the same on one connection",
-            format!("p50 {:.2} ms against 2 × 5 fdatasync = {bound:.2} ms", one.p50_ms),
+            format!(
+                "p50 {:.2} ms against 2 × 5 fdatasync of {fdatasync_ms:.2} ms = {bound:.2} ms",
+                one.p50_ms
+            ),
             "p50 at most 2 × (steps + 2) fdatasync",
             one.p50_ms <= bound,
         ),

@@ -26,6 +26,7 @@ CREATE TABLE executions (
     request_id        TEXT NOT NULL,
     parent            BLOB,
     parent_path       TEXT,
+    parent_awaited    INTEGER,
     depth             INTEGER NOT NULL,
     idempotency_key   TEXT,
     priority          INTEGER NOT NULL,
@@ -33,6 +34,7 @@ CREATE TABLE executions (
     concurrency_key   TEXT,
     concurrency_limit INTEGER,
     overflow          INTEGER,
+    replaced_by       BLOB,    -- set when it is to be cancelled for another one
     status            INTEGER NOT NULL,
     waits             TEXT,    -- JSON, while waiting
     input             TEXT NOT NULL,

@@ -2,8 +2,10 @@
 //!
 //! Whether the terms are met is decided by the store, in the transaction that accepts it.
 
+use std::time::Duration;
+
+use flux_model::admission::{ConcurrencyRule, DebounceRule, RateRule};
 use flux_model::error::{ErrorCode, Failure};
-use flux_model::flow::Overflow;
 use flux_model::{Timestamp, Value};
 
 use crate::bounds::check_depth;
@@ -17,48 +19,13 @@ pub const KEY_BYTES_MAX: usize = 512;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Terms {
     /// Executions with the same key share the limit.
-    pub concurrency: Option<ConcurrencyTerms>,
+    pub concurrency: Option<ConcurrencyRule>,
     /// Executions with the same key share the rate.
-    pub rate: Option<RateTerms>,
+    pub rate: Option<RateRule>,
     /// Events with the same key become one execution.
-    pub debounce: Option<DebounceTerms>,
+    pub debounce: Option<DebounceRule>,
     /// Queued executions of a higher priority start first.
     pub priority: i32,
-}
-
-/// A bound on simultaneous executions.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConcurrencyTerms {
-    /// The evaluated key; empty where the flow has none.
-    pub key: String,
-    /// How many.
-    pub limit: u32,
-    /// What happens to one more.
-    pub overflow: Overflow,
-}
-
-/// A bound on accepted executions: the parameters of GCRA.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RateTerms {
-    /// The evaluated key; empty where the flow has none.
-    pub key: String,
-    /// How many per period.
-    pub limit: u32,
-    /// The period, in milliseconds.
-    pub period_ms: u64,
-    /// How many may come at once.
-    pub burst: u32,
-}
-
-/// Waiting for events to stop coming.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DebounceTerms {
-    /// The evaluated key; empty where the flow has none.
-    pub key: String,
-    /// When it starts if no further event comes.
-    pub start_at: Timestamp,
-    /// When it starts at the latest, counted from the first event.
-    pub max_ms: Option<u64>,
 }
 
 /// Evaluates the flow's admission settings for one input.
@@ -73,17 +40,22 @@ pub fn terms(plan: &Plan, now: Timestamp, input: &Value) -> Result<Terms, Failur
     let key = |template: &Option<String>, place: &str| evaluate_key(template.as_deref(), place, &scope);
     let concurrency = settings.concurrency.as_ref().map(|one| {
         let key = key(&one.key, "settings.concurrency.key")?;
-        Ok::<_, Failure>(ConcurrencyTerms { key, limit: one.limit, overflow: one.overflow })
+        Ok::<_, Failure>(ConcurrencyRule { key, limit: one.limit, overflow: one.overflow })
     });
     let rate = settings.rate_limit.as_ref().map(|one| {
         let key = key(&one.key, "settings.rate_limit.key")?;
         let burst = one.burst.unwrap_or(one.limit);
-        Ok::<_, Failure>(RateTerms { key, limit: one.limit, period_ms: one.period_ms, burst })
+        Ok::<_, Failure>(RateRule {
+            key,
+            limit: one.limit,
+            period: Duration::from_millis(one.period_ms),
+            burst,
+        })
     });
     let debounce = settings.debounce.as_ref().map(|one| {
         let key = key(&one.key, "settings.debounce.key")?;
-        let start_at = now + std::time::Duration::from_millis(one.period_ms);
-        Ok::<_, Failure>(DebounceTerms { key, start_at, max_ms: one.max_ms })
+        let (period, longest) = (Duration::from_millis(one.period_ms), one.max_ms.map(Duration::from_millis));
+        Ok::<_, Failure>(DebounceRule { key, period, longest })
     });
     Ok(Terms {
         concurrency: concurrency.transpose()?,

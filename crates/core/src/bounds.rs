@@ -9,7 +9,10 @@ use flux_model::limits::{VALUE_BYTES_MAX, VALUE_DEPTH_MAX};
 
 /// Refuses a value that nests deeper than [`VALUE_DEPTH_MAX`]: with what a journal record wraps
 /// around it, no JSON reader would take it back.
-pub(crate) fn check_depth(what: &str, value: &Value, code: ErrorCode) -> Result<(), Failure> {
+///
+/// # Errors
+/// A failure with this code that names `what`, the depth and the limit.
+pub fn check_depth(what: &str, value: &Value, code: ErrorCode) -> Result<(), Failure> {
     if !value.is_deeper_than(VALUE_DEPTH_MAX) {
         return Ok(());
     }
@@ -39,9 +42,9 @@ mod tests {
 
     use flux_model::event::{Event, Recorded, TaskOutput};
     use flux_model::flow::Flow;
-    use flux_model::journal::{Entry, Record};
+    use flux_model::journal::{Entry, JournalEvent, LogLevel, Record};
     use flux_model::review::{Decision, ReviewAction};
-    use flux_model::{ExecutionId, Timestamp};
+    use flux_model::{BoundaryCall, CallKind, ExecutionId, Timestamp};
     use serde_json::{Value as Json, json};
 
     use super::*;
@@ -166,6 +169,31 @@ mod tests {
         let session = begin(&plan_of(Json::Array(nodes), &edges), input, None);
         let result = format!("{:?}", session.state().result());
         assert!(result.contains("ExecutionLimit") && result.contains("VALUE_BYTES_MAX"), "{result}");
+    }
+
+    #[test]
+    fn what_was_observed_is_kept_without_values_that_are_too_deep() {
+        let plan = flow_of("task", json!({}));
+        for (depth, fits) in [(VALUE_DEPTH_MAX, true), (VALUE_DEPTH_MAX + 28, false)] {
+            let mut session = begin(&plan, Value::Null, None);
+            let call = BoundaryCall {
+                kind: CallKind::Http,
+                target: "GET https://example.com".to_owned(),
+                started_at: NOW,
+                duration_us: 1,
+                request: nested(depth),
+                result: Ok(nested(depth)),
+                site: None,
+            };
+            session.observe(NOW, JournalEvent::Called { path: "a".into(), attempt: 1, call });
+            let fields = nested(depth);
+            let (level, message) = (LogLevel::Info, "line".to_owned());
+            session.observe(NOW, JournalEvent::Logged { path: None, level, message, fields });
+            let entries = format!("{:?}", journal(&plan, session));
+            let left_out =
+                "left out: the value nests 128 levels deep, at most 100 are allowed (VALUE_DEPTH_MAX)";
+            assert_eq!(entries.matches(left_out).count(), if fits { 0 } else { 3 }, "{entries}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! parameter and everything else is an [`flux_model::Effect`] for a driver to carry out.
 
 pub mod admission;
-mod bounds;
+pub mod bounds;
 pub mod machine;
 pub mod plan;
 pub mod session;

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use flux_model::effect::{Effect, TaskCall};
-use flux_model::error::ErrorCode;
+use flux_model::error::{ErrorCode, Failure};
 use flux_model::event::{Event, TimerKey};
 use flux_model::execution::{ExecutionResult, ExecutionStatus, Wait};
 use flux_model::ids::ExecutionId;
@@ -16,7 +16,7 @@ use flux_model::journal::{Entry, JournalEvent};
 use flux_model::limits::VALUE_DEPTH_MAX;
 use flux_model::node_type::Purity;
 use flux_model::review::{Decision, ReviewRequest, ReviewStatus};
-use flux_model::{ReviewId, Timestamp};
+use flux_model::{NodePath, ReviewId, Timestamp, Value};
 
 use crate::bounds::check_depth;
 use crate::machine::{Execution, step};
@@ -167,6 +167,9 @@ impl Session {
     /// Applies one event. A value in it that nests deeper than
     /// [`flux_model::limits::VALUE_DEPTH_MAX`] never gets into the journal: the task that gave it has
     /// failed, a signal or decision that carries it changes nothing.
+    ///
+    /// What is called off before it was handed out in a commit never begins: the session answers in
+    /// place of the driver.
     pub fn apply(&mut self, now: Timestamp, event: Event) -> Applied {
         let Some(event) = keepable(event) else { return Applied::default() };
         let placeholder = Execution::new(self.state.plan().clone(), self.state.id());
@@ -176,12 +179,17 @@ impl Session {
         if !next.applied {
             return Applied::default();
         }
-        self.observe(now, JournalEvent::Input { input: event });
+        self.push(now, JournalEvent::Input { input: event });
         let mut applied = Applied { changed: true, run_now: Vec::new() };
+        let mut called_off = Vec::new();
         for effect in next.effects {
             match effect {
-                Effect::Record(event) => self.observe(now, event),
+                Effect::Record(event) => self.push(now, event),
                 Effect::Run(call) if call.purity == Purity::Pure => applied.run_now.push(call),
+                Effect::Abort { path, attempt } if self.call_off(&path, attempt) => {
+                    let failure = Failure::permanent(ErrorCode::Cancelled, "called off before it began");
+                    called_off.push(Event::Completed { path, attempt, result: Err(failure) });
+                }
                 effect @ (Effect::Run(_)
                 | Effect::Abort { .. }
                 | Effect::SetTimer { .. }
@@ -195,11 +203,33 @@ impl Session {
                 | Effect::Finish(_)) => self.after.push(effect),
             }
         }
+        for answer in called_off {
+            applied.run_now.append(&mut self.apply(now, answer).run_now);
+        }
         applied
     }
 
-    /// Adds an entry that the machine does not react to: a boundary call, a log line.
-    pub fn observe(&mut self, now: Timestamp, event: JournalEvent) {
+    /// Takes back an attempt that no commit has handed out; says whether there was one.
+    fn call_off(&mut self, path: &NodePath, attempt: u32) -> bool {
+        let before = self.after.len();
+        self.after.retain(|effect| attempt_of(effect) != Some((path, attempt)));
+        self.after.len() < before
+    }
+
+    /// Adds an entry that the machine does not react to: a boundary call, a log line. A value in it
+    /// that nests too deep to be read back gives way to a text that says so.
+    pub fn observe(&mut self, now: Timestamp, mut event: JournalEvent) {
+        if matches!(event, JournalEvent::Called { .. } | JournalEvent::Logged { .. }) {
+            for value in event.values_mut() {
+                if let Err(failure) = check_depth("the value", value, ErrorCode::NodeInput) {
+                    *value = Value::text(format!("left out: {}", failure.message));
+                }
+            }
+        }
+        self.push(now, event);
+    }
+
+    fn push(&mut self, now: Timestamp, event: JournalEvent) {
         self.pending.push(Entry { seq: self.next_seq, at: now, event });
         self.next_seq += 1;
     }
@@ -258,6 +288,24 @@ impl Session {
     }
 }
 
+/// The attempt that an effect begins.
+fn attempt_of(effect: &Effect) -> Option<(&NodePath, u32)> {
+    match effect {
+        Effect::Run(call) => Some((&call.path, call.attempt)),
+        Effect::StartChild(call) => Some((&call.path, call.attempt)),
+        Effect::SendSignal { path, attempt, .. } => Some((path, *attempt)),
+        Effect::Record(_)
+        | Effect::Abort { .. }
+        | Effect::SetTimer { .. }
+        | Effect::ClearTimer { .. }
+        | Effect::OpenReview(_)
+        | Effect::CloseReview { .. }
+        | Effect::CancelChild { .. }
+        | Effect::Respond(_)
+        | Effect::Finish(_) => None,
+    }
+}
+
 /// The event as it may be journaled. An input was checked at admission, and what a child execution
 /// gives when the child gave it.
 fn keepable(event: Event) -> Option<Event> {
@@ -281,5 +329,62 @@ fn keepable(event: Event) -> Option<Event> {
         | Event::CancelRequested { .. }
         | Event::Recovered
         | Event::LimitExceeded { .. } => Some(event),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::plan::plan;
+    use crate::test_catalog::catalog;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_000);
+
+    /// Nodes of these types behind a trigger, all of them ready at once.
+    fn begin(types: &[(&str, serde_json::Value)]) -> Session {
+        let mut nodes = vec![json!({"key": "t", "type": "trigger.manual"})];
+        let mut edges = Vec::new();
+        for (number, (node_type, config)) in types.iter().enumerate() {
+            let key = format!("n{number}");
+            edges.push(json!({"from": "t", "to": key}));
+            nodes.push(json!({"key": key, "type": node_type, "config": config}));
+        }
+        let flow = json!({"name": "f", "nodes": nodes, "edges": edges});
+        let plan = plan(&serde_json::from_value(flow).unwrap(), &catalog()).plan.unwrap();
+        let mut session = Session::new(plan, ExecutionId::from_bits(7));
+        assert!(session.apply(NOW, Event::Started { input: Value::from(0_i64), recorded: None }).changed);
+        session
+    }
+
+    fn cancel() -> Event {
+        Event::CancelRequested { reason: "enough".to_owned() }
+    }
+
+    fn begins(commit: &Commit) -> usize {
+        commit.then.iter().filter(|effect| attempt_of(effect).is_some()).count()
+    }
+
+    #[test]
+    fn what_is_called_off_before_its_commit_never_begins() {
+        let call = ("flow.call", json!({"flow": "f"}));
+        let types =
+            [("task", json!({})), call, ("data.transform", json!({"expression": "{{ 1 / trigger }}"}))];
+        let mut session = begin(&types);
+        let commit = session.commit().unwrap();
+        assert_eq!((commit.status, begins(&commit)), (ExecutionStatus::Failed, 0));
+        let folded = Session::fold(session.state().plan().clone(), session.state().id(), &commit.entries);
+        assert_eq!(folded.unwrap().state().result(), commit.result.as_ref());
+    }
+
+    #[test]
+    fn what_was_handed_out_is_asked_to_stop() {
+        let mut session = begin(&[("task", json!({}))]);
+        assert_eq!(begins(&session.commit().unwrap()), 1);
+        session.apply(NOW, cancel());
+        let commit = session.commit().unwrap();
+        assert_eq!(commit.status, ExecutionStatus::Running);
+        assert_eq!(commit.then[0], Effect::Abort { path: "n0".into(), attempt: 1 });
     }
 }

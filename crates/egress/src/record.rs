@@ -76,6 +76,7 @@ impl Trail {
             duration_us: u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX),
             request: self.masker.value(&Value::Object(Arc::new(request))),
             result: outcome.as_ref().map(recorded).map_err(Clone::clone),
+            site: None,
         };
         Called { record, outcome }
     }

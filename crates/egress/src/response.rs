@@ -49,13 +49,12 @@ impl Response {
     pub fn failure(&self) -> Failure {
         let retryable = matches!(self.status, 408 | 425 | 429 | 500..=599);
         let said = said(&self.body).map(|said| format!(": {said}")).unwrap_or_default();
+        let message = format!("{} answered with status {}{said}", self.url, self.status);
         Failure {
-            code: ErrorCode::HttpStatus,
-            message: format!("{} answered with status {}{said}", self.url, self.status),
             class: if retryable { ErrorClass::Retryable } else { ErrorClass::Permanent },
             provider_status: Some(self.status),
             retry_after_ms: self.retry_after_ms,
-            call: None,
+            ..Failure::permanent(ErrorCode::HttpStatus, message)
         }
     }
 }

@@ -5,7 +5,6 @@
 //! store, in the same transaction.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use flux_core::admission::{Terms, terms};
 use flux_core::session::Session;
@@ -16,7 +15,6 @@ use flux_model::execution::{ExecutionKind, ExecutionStatus};
 use flux_model::flow::Overflow;
 use flux_model::ids::{ExecutionId, Tenant};
 use flux_model::limits::CALL_DEPTH_MAX;
-use flux_store::admission::{ConcurrencyRule, DebounceRule, RateRule};
 use flux_store::{Accept, Command, Health, NewExecution, Outcome, Refusal, Timer, TimerName, WriteError};
 use tokio::sync::oneshot;
 
@@ -26,8 +24,9 @@ use crate::commit::{Prepared, prepare, summary};
 use crate::error::AdmissionError;
 use crate::events::Change;
 use crate::journal::hold;
+use crate::load::replaced;
 use crate::owner::{Begun, own_begun};
-use crate::owners::Slot;
+use crate::owners::{Released, Slot};
 use crate::plans::Version;
 use crate::pure::{settle, too_large};
 use crate::schedule::overlap_rule;
@@ -57,6 +56,11 @@ async fn try_admit(
     until: Option<Until>,
 ) -> Result<(Admitted, Option<Waiter>), AdmissionError> {
     shared.check_open(&admission)?;
+    // Who cancels a child must find it, even before it is stored.
+    let mut place = Place { shared: Arc::clone(shared), slot: None };
+    if let Some(call) = &admission.call {
+        place.take(admission.tenant, call.child);
+    }
     let version = find(shared, &admission).await?;
     check_input(&version, &admission)?;
     let now = shared.now();
@@ -68,7 +72,7 @@ async fn try_admit(
     // In a task of its own, which becomes the owner: a caller who goes away must not take along an
     // execution that is accepted already.
     shared.tasks.spawn(async move {
-        let (admitted, begun) = match request.submit(admission).await {
+        let (admitted, begun) = match request.submit(admission, place).await {
             Ok((admitted, begun)) => (Ok(admitted), begun),
             Err(error) => (Err(error), None),
         };
@@ -163,7 +167,11 @@ struct Took {
 }
 
 impl Request {
-    async fn submit(self, admission: Admission) -> Result<(Admitted, Option<Took>), AdmissionError> {
+    async fn submit(
+        self,
+        admission: Admission,
+        mut place: Place,
+    ) -> Result<(Admitted, Option<Took>), AdmissionError> {
         let (shared, tenant) = (Arc::clone(&self.shared), admission.tenant);
         let source = if admission.call.is_some() { Source::Inside } else { Source::Outside };
         let facts = Arc::new(self.facts(&admission));
@@ -187,17 +195,15 @@ impl Request {
         let timers = accept.first.as_ref().map_or_else(Vec::new, |step| step.set_timers.clone());
         self.put(tenant, taken).await?;
         // An execution that goes on has its owner's place before anybody can see it.
-        let runs = first.as_ref().is_some_and(|first| first.prepared.status == ExecutionStatus::Running);
-        let slot = if runs { shared.owners.reserve(tenant, self.id) } else { None };
-        let place = Place { shared: Arc::clone(&shared), slot };
+        if first.as_ref().is_some_and(|first| first.prepared.status == ExecutionStatus::Running) {
+            place.take(tenant, self.id);
+        }
         let outcome = submit(&shared, Command::Accept(Box::new(accept)), source).await?;
         let Outcome::Started { cancel } = outcome else {
-            drop(place);
             return Ok((self.not_started(&facts, outcome)?, None));
         };
         for older in cancel {
-            let reason = format!("replaced by execution {} (overflow: cancel_oldest)", self.id);
-            children::cancel(&shared, tenant, older, reason);
+            children::cancel(&shared, tenant, older, replaced(self.id));
         }
         shared.timers.changed(tenant, self.id, timers, &[]);
         let took = match first {
@@ -230,25 +236,7 @@ impl Request {
     }
 
     fn accept(&self, admission: &Admission) -> Accept {
-        let debounce = self.rules.debounce.as_ref();
-        // A caller waits for the execution it asked for, not for a later one.
-        let debounce = debounce.filter(|_| admission.call.is_none()).map(|rule| DebounceRule {
-            key: rule.key.clone(),
-            period: rule.start_at.since(self.now),
-            longest: rule.max_ms.map(Duration::from_millis),
-        });
-        let rate = self.rules.rate.as_ref().map(|rule| RateRule {
-            key: rule.key.clone(),
-            limit: rule.limit,
-            period: Duration::from_millis(rule.period_ms),
-            burst: rule.burst,
-        });
-        let own = self.rules.concurrency.as_ref().map(|rule| ConcurrencyRule {
-            key: rule.key.clone(),
-            limit: rule.limit,
-            overflow: rule.overflow,
-        });
-        let concurrency = own.or_else(|| admission.overlap.and_then(overlap_rule));
+        let rules = self.rules.clone();
         Accept {
             execution: NewExecution {
                 id: self.id,
@@ -260,13 +248,14 @@ impl Request {
                 request_id: admission.request_id.clone(),
                 parent: admission.call.as_ref().map(|call| call.parent.clone()),
                 depth: admission.call.as_ref().map_or(0, |call| call.depth),
-                priority: self.rules.priority,
+                priority: rules.priority,
                 input: summary(&admission.input),
             },
             idempotency_key: admission.idempotency_key.clone(),
-            debounce,
-            rate,
-            concurrency,
+            // A caller waits for the execution it asked for, not for a later one.
+            debounce: rules.debounce.filter(|_| admission.call.is_none()),
+            rate: rules.rate,
+            concurrency: rules.concurrency.or_else(|| admission.overlap.and_then(overlap_rule)),
             first: None,
             held: None,
             at: self.now,
@@ -329,17 +318,27 @@ impl Request {
     }
 }
 
-/// The place of an owner, free again if none comes to it.
+/// The place of an owner, if it was free; free again if none comes to it.
 struct Place {
     shared: Arc<Shared>,
     slot: Option<Arc<Slot>>,
 }
 
+impl Place {
+    fn take(&mut self, tenant: Tenant, id: ExecutionId) {
+        if self.slot.is_none() {
+            self.slot = self.shared.owners.reserve(tenant, id);
+        }
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
-        if let Some(slot) = self.slot.take() {
-            // Whoever asked the execution something gets no answer, as if it never was.
-            drop(self.shared.owners.remove(&slot));
+        if let Some(slot) = self.slot.take()
+            && self.shared.owners.release(&slot) == Released::Not
+        {
+            // Somebody has something to say to the execution: an owner reads it.
+            self.shared.own(slot);
         }
     }
 }
@@ -350,7 +349,9 @@ async fn go_on(facts: Arc<Facts>, first: First, mut place: Place) -> Option<Took
     let shared = Arc::clone(&place.shared);
     shared.lasting.counters.commits.add(1);
     shared.tell(&facts, prepared.changes);
-    if let Some(slot) = place.slot.take() {
+    if prepared.status == ExecutionStatus::Running
+        && let Some(slot) = place.slot.take()
+    {
         let (stored, journal_bytes) = (prepared.status, prepared.bytes);
         let begun = Begun { facts, session, stored, journal_bytes, then: prepared.then };
         return Some(Took { shared, slot, begun });

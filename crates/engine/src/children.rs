@@ -10,8 +10,9 @@ use flux_model::execution::{ExecutionResult, WaitOn};
 use flux_model::ids::{ExecutionId, Tenant};
 use flux_model::journal::JournalEvent;
 use flux_model::{ExecutionStatus, NodePath, Value};
-use flux_store::ExecutionRow;
 use flux_store::executions::Parent;
+use flux_store::page::PAGE_ROWS_MAX;
+use flux_store::{ExecutionFilter, ExecutionRow, PageRequest, StoreError};
 use futures::future::{BoxFuture, FutureExt};
 
 use crate::admission::{Admission, AdmittedAs, Call, TriggerKind};
@@ -34,7 +35,7 @@ pub(crate) fn start_child(
     let mut admission = Admission::new(facts.tenant, call.flow.as_str(), TriggerKind::Call, input);
     admission.request_id.clone_from(&facts.request_id);
     admission.call = Some(Call {
-        parent: Parent { execution: facts.id, path: call.path.clone() },
+        parent: Parent { execution: facts.id, path: call.path.clone(), awaited: call.wait },
         child: call.child,
         depth: facts.depth + 1,
     });
@@ -145,14 +146,62 @@ fn awaits(row: &ExecutionRow, child: ExecutionId) -> bool {
     match row.status {
         ExecutionStatus::Running => true,
         ExecutionStatus::Waiting => {
-            row.waits.len() >= flux_core::session::WAITS_LISTED_MAX
-                || row.waits.iter().any(|wait| wait.on == WaitOn::Child { execution: child })
+            row.waits.len() >= flux_core::session::WAITS_LISTED_MAX || lists(row, child)
         }
         ExecutionStatus::Queued
         | ExecutionStatus::Succeeded
         | ExecutionStatus::Failed
         | ExecutionStatus::Cancelled => false,
     }
+}
+
+/// Whether a row lists that its execution waits for this child.
+pub(crate) fn lists(row: &ExecutionRow, child: ExecutionId) -> bool {
+    row.waits.iter().any(|wait| wait.on == WaitOn::Child { execution: child })
+}
+
+/// Cancels a child that its caller waited for and gave up.
+pub(crate) fn disown(shared: &Arc<Shared>, tenant: Tenant, child: ExecutionId, caller: ExecutionId) {
+    let reason = format!("execution {caller}, which called it, does not wait any more");
+    cancel(shared, tenant, child, reason);
+}
+
+/// Cancels all children that an execution waited for which ended without saying so itself.
+pub(crate) async fn disown_all(
+    shared: &Arc<Shared>,
+    tenant: Tenant,
+    caller: ExecutionId,
+) -> Result<(), StoreError> {
+    let statuses = vec![ExecutionStatus::Queued, ExecutionStatus::Running, ExecutionStatus::Waiting];
+    let filter = ExecutionFilter { parent: Some(caller), statuses, ..ExecutionFilter::default() };
+    let mut request = PageRequest::first(PAGE_ROWS_MAX);
+    loop {
+        let filter = filter.clone();
+        let page = shared.reader.query(move |store| store.executions(tenant, &filter, request)).await?;
+        for row in page.items.iter().filter(|row| row.parent.as_ref().is_some_and(|parent| parent.awaited)) {
+            disown(shared, tenant, row.id, caller);
+        }
+        request.after = page.next;
+        if request.after.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+/// Cancels a child of which its caller hears although it gave it up meanwhile.
+pub(crate) fn turn_down(shared: &Arc<Shared>, facts: &Facts, child: ExecutionId) {
+    let (shared, tenant, caller) = (Arc::clone(shared), facts.tenant, facts.id);
+    shared.clone().tasks.spawn(async move {
+        match shared.row(tenant, child).await {
+            Ok(row) if row.status.is_terminal() => {}
+            Ok(row) if row.parent.as_ref().is_some_and(|parent| parent.awaited) => {
+                disown(&shared, tenant, child, caller);
+            }
+            // It is to live on without its caller.
+            Ok(_) => {}
+            Err(error) => tracing::warn!(execution = %child, %error, "a child cannot be cancelled now"),
+        }
+    });
 }
 
 /// Asks an execution to stop, without waiting for it.

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use flux_core::bounds::check_depth;
 use flux_core::session::Session;
 use flux_model::event::{Event, Recorded};
 use flux_model::ids::{ExecutionId, ReviewId, Tenant};
-use flux_model::journal::JournalEvent;
+use flux_model::journal::{Entry, JournalEvent};
 use flux_model::review::{Decision, ReviewStatus};
-use flux_model::{ExecutionStatus, Value};
+use flux_model::{ErrorCode, ExecutionStatus, Value};
 use flux_store::ExecutionRow;
 use flux_store::reviews::ReviewRow;
 
@@ -17,6 +18,7 @@ use crate::admit::admit;
 use crate::error::{DecideError, EngineError};
 use crate::journal::Journal;
 use crate::owners::Taken;
+use crate::pure::too_large;
 use crate::shared::Shared;
 use crate::waiters::Waiter;
 
@@ -104,11 +106,11 @@ pub(crate) async fn wait(
 async fn answered(shared: &Shared, row: &ExecutionRow, until: Until) -> Result<Option<Answer>, EngineError> {
     let journal = Journal { shared, tenant: row.tenant, id: row.id };
     if until == Until::Response && row.next_seq > 0 {
-        let entries = journal.entries(shared.lasting.settings.journal_read_bytes_max).await?;
-        for entry in entries {
-            if let JournalEvent::Responded { response } = entry.event {
-                return Ok(Some(Answer::Responded(response)));
-            }
+        let responded = |entry: Entry| {
+            if let JournalEvent::Responded { response } = entry.event { Some(response) } else { None }
+        };
+        if let Some(response) = journal.find(responded).await? {
+            return Ok(Some(Answer::Responded(response)));
         }
     }
     if !row.status.is_terminal() {
@@ -149,6 +151,9 @@ pub(crate) async fn decide(
     if row.status != ReviewStatus::Pending || row.request.version != decision.expected_version {
         return Err(conflict(&row));
     }
+    if let Some(content) = &decision.content {
+        check_value("the content of the decision", content)?;
+    }
     let event = Event::Decided { path: row.request.path.clone(), decision };
     match shared.ask(tenant, row.execution, event).await? {
         Taken::Applied => Ok(row.execution),
@@ -169,12 +174,22 @@ pub(crate) async fn signal(
     signal: SignalSent,
 ) -> Result<Signalled, EngineError> {
     let SignalSent { name, payload, id: signal } = signal;
+    check_value("the payload of the signal", &payload)?;
     let needs = "it takes signals while it runs or waits";
     match shared.ask(tenant, id, Event::Signalled { name, payload, id: signal }).await? {
         Taken::Applied => Ok(Signalled::Delivered),
         Taken::Ignored(ExecutionStatus::Running | ExecutionStatus::Waiting) => Ok(Signalled::Duplicate),
         Taken::Ignored(status) => Err(EngineError::WrongStatus { execution: id, status, needs }),
     }
+}
+
+/// Refuses a value that no journal could hold.
+fn check_value(what: &str, value: &Value) -> Result<(), EngineError> {
+    if let Some(message) = too_large(what, value) {
+        return Err(EngineError::InputInvalid { message });
+    }
+    check_depth(what, value, ErrorCode::InputInvalid)
+        .map_err(|failure| EngineError::InputInvalid { message: failure.message })
 }
 
 pub(crate) async fn cancel(
@@ -225,26 +240,27 @@ async fn earlier(
 ) -> Result<(Value, Option<Recorded>), EngineError> {
     let (plans, reader) = (&shared.plans, &shared.reader);
     let journal = Journal { shared, tenant: row.tenant, id: row.id };
-    let version = plans.version(reader, row.tenant, &row.flow, &row.version).await?;
-    let entries = journal.entries(usize::MAX).await?;
-    let mut session = Session::new(Arc::clone(&version.plan), row.id);
-    let mut input = None;
-    for entry in &entries {
-        session.fold_entry(entry).map_err(|error| journal.corrupt(&error.to_string()))?;
-        if let JournalEvent::Input { input: Event::Started { input: started, .. } } = &entry.event {
-            input = Some(started.clone());
-        }
-    }
+    let started = |entry: Entry| {
+        let JournalEvent::Input { input: Event::Started { input, .. } } = entry.event else { return None };
+        Some(input)
+    };
     let needs = "it never started, so there is nothing to run again";
-    let input = input.ok_or(EngineError::WrongStatus { execution: row.id, status: row.status, needs })?;
+    let input = journal.find(started).await?.ok_or(EngineError::WrongStatus {
+        execution: row.id,
+        status: row.status,
+        needs,
+    })?;
     let Some(from_node) = from_node else { return Ok((input, None)) };
+    let version = plans.version(reader, row.tenant, &row.flow, &row.version).await?;
     let next = match flow {
-        FlowRef::Version { .. } => version,
+        FlowRef::Version { .. } => Arc::clone(&version),
         FlowRef::Active(name) => plans.active(reader, row.tenant, name).await?,
     };
     if !next.plan.is_root_node(&from_node) {
         return Err(EngineError::UnknownNode { flow: row.flow.clone(), node: from_node });
     }
+    let mut session = Session::new(Arc::clone(&version.plan), row.id);
+    journal.fold(&mut session).await?;
     let outputs = session.state().outputs_before(&from_node).into_iter().collect();
     Ok((input, Some(Recorded { execution: row.id, from_node, outputs })))
 }

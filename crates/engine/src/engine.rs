@@ -1,5 +1,6 @@
 //! The engine as others hold it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,8 +24,8 @@ use crate::control::{self, Cancelled, Rerun, SignalSent, Signalled};
 use crate::error::{AdmissionError, DecideError, EngineError, StartError};
 use crate::events::EngineEvent;
 use crate::health::{Counters, EngineHealth, EngineStats, HealthState, PARKED_LISTED_MAX};
-use crate::journal::Journal;
-use crate::reading::{self, LogLine, NodeRun, Span, Traced};
+use crate::journal::{JOURNAL_PART_BYTES, Journal, JournalPart, LogPart, LogQuery};
+use crate::reading::{self, LogLine, NodeRun, Span};
 use crate::recover::recover;
 use crate::settings::EngineSettings;
 use crate::shared::{Lasting, Phase, Shared};
@@ -270,6 +271,22 @@ impl Engine {
         entries(&shared, tenant, id).await
     }
 
+    /// A part of the journal of an execution from this entry on, with its stored values put back. It
+    /// ends with the record that reaches [`crate::JOURNAL_PART_BYTES`].
+    ///
+    /// # Errors
+    /// As [`Engine::journal`], but never [`EngineError::TooLarge`].
+    pub async fn journal_part(
+        &self,
+        tenant: Tenant,
+        id: ExecutionId,
+        from_seq: u64,
+    ) -> Result<JournalPart, EngineError> {
+        let shared = self.shared();
+        shared.row(tenant, id).await?;
+        Journal { shared: &shared, tenant, id }.part(from_seq, JOURNAL_PART_BYTES).await
+    }
+
     /// How an execution ended, with its whole output; `None` while it has not.
     ///
     /// # Errors
@@ -298,6 +315,21 @@ impl Engine {
         Ok(reading::node_runs(&entries(&shared, tenant, id).await?, version.plan.flow()))
     }
 
+    /// Some lines of the log of an execution, whatever the length of its journal.
+    ///
+    /// # Errors
+    /// As [`Engine::journal_part`].
+    pub async fn log_part(
+        &self,
+        tenant: Tenant,
+        id: ExecutionId,
+        query: LogQuery,
+    ) -> Result<LogPart, EngineError> {
+        let shared = self.shared();
+        shared.row(tenant, id).await?;
+        Journal { shared: &shared, tenant, id }.log(&query).await
+    }
+
     /// The log of an execution.
     ///
     /// # Errors
@@ -316,12 +348,14 @@ impl Engine {
             ExecutionFilter { request_id: Some(request_id.to_owned()), ..ExecutionFilter::default() };
         let page = PageRequest::first(TRACE_EXECUTIONS_MAX);
         let rows = self.reader().query(move |store| store.executions(tenant, &filter, page)).await?;
-        let mut trace = Vec::with_capacity(rows.items.len());
-        for row in rows.items.into_iter().rev() {
+        let members: BTreeSet<ExecutionId> = rows.items.iter().map(|row| row.id).collect();
+        let mut spans = Vec::new();
+        for row in rows.items.iter().rev() {
+            // One journal at a time is in memory: spans have none of its values.
             let runs = self.node_runs(tenant, row.id).await?;
-            trace.push(Traced { row, runs });
+            spans.append(&mut reading::spans(row, &runs, &members));
         }
-        Ok(reading::spans(&trace))
+        Ok(spans)
     }
 
     /// Follows changes of executions, nodes and reviews of all tenants.

@@ -201,6 +201,12 @@ pub enum EngineError {
         /// What was asked for.
         node: String,
     },
+    /// A value that somebody sent cannot be kept.
+    #[error("{message}")]
+    InputInvalid {
+        /// What is wrong, and where.
+        message: String,
+    },
     /// The execution has too much to do already.
     #[error(
         "{waiting} messages wait for execution {execution}, at most {max} are kept (MAILBOX_MESSAGES_MAX)"
@@ -236,6 +242,7 @@ impl EngineError {
             Self::Corrupt { .. } | Self::Newer { .. } => ErrorCode::JournalCorrupt,
             Self::TooLarge { .. } => ErrorCode::ExecutionLimit,
             Self::UnknownNode { .. } => ErrorCode::RequestInvalid,
+            Self::InputInvalid { .. } => ErrorCode::InputInvalid,
             Self::Busy { .. } | Self::Stopped => ErrorCode::Overloaded,
             Self::Admission(error) => error.code(),
             Self::Store(error) => error.code(),

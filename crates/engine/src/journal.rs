@@ -5,13 +5,19 @@ use flux_model::Timestamp;
 use flux_model::event::Event;
 use flux_model::execution::ExecutionResult;
 use flux_model::ids::{ExecutionId, Tenant};
-use flux_model::journal::{CorruptRecord, Entry, JournalEvent, Record};
+use flux_model::journal::{CorruptRecord, Entry, JournalEvent, LogLevel, Record};
 use flux_store::{ExecutionRow, Held};
 
 use crate::commit::{Encoded, encode};
 use crate::error::EngineError;
+use crate::reading::{LogLine, logs};
 use crate::shared::Shared;
 use crate::values;
+
+/// A part of a journal ends with the record that reaches this many bytes, stored values included.
+pub const JOURNAL_PART_BYTES: u64 = 4 * 1024 * 1024;
+/// Parts of a journal that are read for one part of its log.
+const LOG_PARTS_MAX: usize = 16;
 
 /// One execution's journal.
 pub(crate) struct Journal<'a> {
@@ -34,6 +40,52 @@ impl Journal<'_> {
             next = page.next_seq;
         }
         Ok(entries)
+    }
+
+    /// Entries from number `from` on, up to the end of the record that reaches `bytes_max` bytes,
+    /// stored values included.
+    pub(crate) async fn part(&self, from: u64, bytes_max: u64) -> Result<JournalPart, EngineError> {
+        let page = self.page(from).await?;
+        let mut part = JournalPart { entries: Vec::new(), next_seq: page.next_seq };
+        let mut read = Budget::unbounded();
+        for record in page.records {
+            if read.used >= bytes_max.max(1) {
+                part.next_seq = Some(record.first_seq);
+                break;
+            }
+            let entries = self.restored(&record.bytes, &mut read).await?.entries;
+            part.entries.extend(entries.into_iter().filter(|entry| entry.seq >= from));
+        }
+        Ok(part)
+    }
+
+    /// The first entry of which `pick` makes something.
+    pub(crate) async fn find<T>(&self, pick: impl Fn(Entry) -> Option<T>) -> Result<Option<T>, EngineError> {
+        let mut next = Some(0);
+        while let Some(from) = next {
+            let part = self.part(from, JOURNAL_PART_BYTES).await?;
+            if let Some(found) = part.entries.into_iter().find_map(&pick) {
+                return Ok(Some(found));
+            }
+            next = part.next_seq;
+        }
+        Ok(None)
+    }
+
+    /// Some lines of the log.
+    pub(crate) async fn log(&self, query: &LogQuery) -> Result<LogPart, EngineError> {
+        let mut log = LogPart { lines: Vec::new(), next_seq: Some(query.from_seq) };
+        for _ in 0..LOG_PARTS_MAX {
+            let Some(from) = log.next_seq.filter(|_| log.lines.len() <= query.lines_max) else { break };
+            let part = self.part(from, JOURNAL_PART_BYTES).await?;
+            log.next_seq = part.next_seq;
+            log.lines.extend(logs(&part.entries).into_iter().filter(|line| line.level >= query.level));
+        }
+        if let Some(more) = log.lines.get(query.lines_max) {
+            log.next_seq = Some(more.seq);
+            log.lines.truncate(query.lines_max);
+        }
+        Ok(log)
     }
 
     /// Applies all entries to a session that has not begun; gives how many bytes they have.
@@ -120,6 +172,35 @@ impl Journal<'_> {
     pub(crate) fn corrupt(&self, reason: &str) -> EngineError {
         EngineError::Corrupt { execution: self.id, reason: reason.to_owned() }
     }
+}
+
+/// Some entries of a journal.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JournalPart {
+    /// In order, without gaps.
+    pub entries: Vec<Entry>,
+    /// The number of the entry that follows; absent at the end.
+    pub next_seq: Option<u64>,
+}
+
+/// Which lines of a log to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogQuery {
+    /// The number of the journal entry to begin with.
+    pub from_seq: u64,
+    /// Only lines that are at least this loud.
+    pub level: LogLevel,
+    /// At most this many.
+    pub lines_max: usize,
+}
+
+/// Some lines of a log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LogPart {
+    /// In the order of the journal. May be fewer than asked for, even none, before the end.
+    pub lines: Vec<LogLine>,
+    /// The journal entry to go on from; absent at the end.
+    pub next_seq: Option<u64>,
 }
 
 /// How many bytes were read, and how many may be.

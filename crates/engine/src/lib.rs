@@ -40,5 +40,6 @@ pub use engine::{ActivePlan, Engine, EngineParts, TRACE_EXECUTIONS_MAX};
 pub use error::{AdmissionError, DecideError, EngineError, StartError};
 pub use events::{Change, EngineEvent, NodeChange};
 pub use health::{EngineHealth, EngineStats, HealthState, PARKED_LISTED_MAX};
+pub use journal::{JOURNAL_PART_BYTES, JournalPart, LogPart, LogQuery};
 pub use plans::trigger_config;
 pub use settings::EngineSettings;

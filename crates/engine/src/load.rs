@@ -4,13 +4,13 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use flux_core::session::Session;
+use flux_core::session::{Session, WAITS_LISTED_MAX};
 use flux_model::effect::Effect;
 use flux_model::error::{Failure, NodeError};
 use flux_model::execution::{ExecutionResult, ExecutionStatus, WaitOn};
 use flux_model::ids::{ExecutionId, Tenant};
 use flux_model::journal::{Entry, JournalEvent};
-use flux_model::{ErrorCode, Event, NodePath};
+use flux_model::{ErrorCode, Event, NodePath, Wait};
 use flux_store::executions::ErrorSummary;
 use flux_store::{Append, Command, ExecutionRow, Outcome, StatusChange, Step, Timer, TimerName};
 
@@ -62,6 +62,28 @@ pub(crate) async fn load(shared: &Arc<Shared>, slot: &Slot) -> Result<Loaded, En
 }
 
 async fn open(shared: &Arc<Shared>, row: ExecutionRow) -> Result<(Begun, VecDeque<Message>), EngineError> {
+    let (mut session, journal_bytes) = fold(shared, &row).await?;
+    let mut events = VecDeque::new();
+    let mut then = Vec::new();
+    if let Some(by) = row.replaced_by {
+        // Whoever was to say so may be gone.
+        let reason = replaced(by);
+        settle(&mut session, &shared.lasting.registry, shared.now(), Event::CancelRequested { reason });
+    }
+    let status = session.state().status();
+    if status == ExecutionStatus::Running {
+        (events, then) = interrupted(shared, row.tenant, &mut session).await;
+    } else if status == ExecutionStatus::Queued && row.status == ExecutionStatus::Running {
+        let journal = Journal { shared, tenant: row.tenant, id: row.id };
+        events.push_back(Message::event(journal.held().await?));
+    }
+    let facts = Arc::new(Facts::of(&row));
+    let begun = Begun { facts, session, stored: row.status, journal_bytes, then };
+    Ok((begun, events))
+}
+
+/// The session that the journal leads to, and how many bytes the journal has.
+async fn fold(shared: &Arc<Shared>, row: &ExecutionRow) -> Result<(Session, u64), EngineError> {
     let journal = Journal { shared, tenant: row.tenant, id: row.id };
     let version = shared.plans.version(&shared.reader, row.tenant, &row.flow, &row.version).await;
     let version = version.map_err(|error| {
@@ -69,24 +91,29 @@ async fn open(shared: &Arc<Shared>, row: ExecutionRow) -> Result<(Begun, VecDequ
         if gone { journal.corrupt("the flow version it runs is not there") } else { error.into() }
     })?;
     let mut session = Session::new(Arc::clone(&version.plan), row.id);
-    let mut events = VecDeque::new();
-    let mut then = Vec::new();
-    let mut journal_bytes = 0;
-    if row.next_seq > 0 {
-        journal_bytes = journal.fold(&mut session).await?;
-        if session.next_seq() != row.next_seq {
-            let reason = format!("it ends at entry {}, not at {}", session.next_seq(), row.next_seq);
-            return Err(journal.corrupt(&reason));
-        }
-        if session.state().status() == ExecutionStatus::Running {
-            (events, then) = interrupted(shared, row.tenant, &mut session).await;
-        }
-    } else if row.status == ExecutionStatus::Running {
-        events.push_back(Message::event(journal.held().await?));
+    if row.next_seq == 0 {
+        return Ok((session, 0));
     }
-    let facts = Arc::new(Facts::of(&row));
-    let begun = Begun { facts, session, stored: row.status, journal_bytes, then };
-    Ok((begun, events))
+    let bytes = journal.fold(&mut session).await?;
+    if session.next_seq() != row.next_seq {
+        let reason = format!("it ends at entry {}, not at {}", session.next_seq(), row.next_seq);
+        return Err(journal.corrupt(&reason));
+    }
+    Ok((session, bytes))
+}
+
+/// Everything that an execution waits for; its row lists only some of many waits.
+pub(crate) async fn all_waits(shared: &Arc<Shared>, row: &ExecutionRow) -> Result<Vec<Wait>, EngineError> {
+    if row.waits.len() < WAITS_LISTED_MAX {
+        return Ok(row.waits.clone());
+    }
+    let _permit = shared.loads.acquire().await.map_err(|_| EngineError::Stopped)?;
+    Ok(fold(shared, row).await?.0.state().waits(usize::MAX))
+}
+
+/// Why an execution is cancelled whose slot another one has.
+pub(crate) fn replaced(by: ExecutionId) -> String {
+    format!("replaced by execution {by} (overflow: cancel_oldest)")
 }
 
 /// An execution that ran when its owner was lost: what must be said to it, and what must be begun
@@ -119,8 +146,8 @@ pub(crate) async fn restore_timers(
 ) -> Result<(), EngineError> {
     let row = shared.row(tenant, id).await?;
     let (at, next_seq) = (shared.now(), row.next_seq);
-    let (begun, _) = open(shared, row).await?;
-    let timers = begun.session.state().outstanding().into_iter().filter_map(|effect| match effect {
+    let (session, _) = fold(shared, &row).await?;
+    let timers = session.state().outstanding().into_iter().filter_map(|effect| match effect {
         Effect::SetTimer { key, at } if key.is_durable() => {
             Some(Timer { name: TimerName::Machine(key), due: at })
         }
@@ -199,6 +226,7 @@ impl Shared {
             stack: None,
             at,
             call: None,
+            answer: None,
         };
         let summary = ErrorSummary { code: error.code, message: error.message.clone(), node: None };
         let result = ExecutionResult::Failed { error };
@@ -219,6 +247,7 @@ impl Shared {
             self.deliver(tenant, id, Message::look());
         }
         self.over(&Facts::of(&row), result).await;
+        children::disown_all(self, tenant, id).await?;
         Ok(())
     }
 }

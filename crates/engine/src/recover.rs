@@ -6,18 +6,18 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use flux_core::session::WAITS_LISTED_MAX;
 use flux_model::execution::WaitOn;
 use flux_model::ids::{ExecutionId, Tenant};
-use flux_model::journal::JournalEvent;
-use flux_model::{ExecutionStatus, NodePath};
+use flux_model::{Event, ExecutionStatus, NodePath};
 use flux_store::command::Promote;
 use flux_store::executions::{OpenExecution, Parent};
-use flux_store::{Command, Outcome};
+use flux_store::{Command, ExecutionRow, Outcome};
 
 use crate::children;
 use crate::error::StartError;
-use crate::journal::Journal;
-use crate::owners::Message;
+use crate::load::all_waits;
+use crate::owners::{Message, Taken};
 use crate::shared::Shared;
 
 /// Open executions read at once.
@@ -26,10 +26,13 @@ const PAGE_ROWS: usize = 2_000;
 /// What the walk over open executions found to do.
 #[derive(Default)]
 struct Found {
+    /// What ran, or was to be cancelled.
     interrupted: Vec<(Tenant, ExecutionId)>,
     /// Who waits for which child.
     parents: Vec<(Tenant, ExecutionId, NodePath, ExecutionId)>,
-    /// Who was called by whom.
+    /// Who waits for more than is listed.
+    crowded: Vec<ExecutionRow>,
+    /// Who was called by whom, and is waited for.
     children: Vec<(Tenant, ExecutionId, Parent)>,
     /// Concurrency keys that executions are queued for.
     keys: BTreeSet<(Tenant, String, String)>,
@@ -67,9 +70,14 @@ impl Found {
     fn add(&mut self, open: OpenExecution) {
         self.open += 1;
         let row = open.row;
-        self.children.extend(row.parent.map(|parent| (row.tenant, row.id, parent)));
+        let caller = row.parent.as_ref().filter(|parent| parent.awaited).cloned();
+        self.children.extend(caller.map(|parent| (row.tenant, row.id, parent)));
         match row.status {
+            ExecutionStatus::Running | ExecutionStatus::Waiting if row.replaced_by.is_some() => {
+                self.interrupted.push((row.tenant, row.id));
+            }
             ExecutionStatus::Running => self.interrupted.push((row.tenant, row.id)),
+            ExecutionStatus::Waiting if row.waits.len() >= WAITS_LISTED_MAX => self.crowded.push(row),
             ExecutionStatus::Waiting => {
                 for wait in row.waits {
                     if let WaitOn::Child { execution } = wait.on {
@@ -94,16 +102,13 @@ impl Found {
                 shared.deliver(tenant, id, Message::look());
             }
             for (tenant, parent, path, child) in self.parents {
-                if let Some(event) = children::ended(shared, tenant, &path, child).await {
-                    shared.owners.room(shared.lasting.settings.running_max).await;
-                    shared.deliver(tenant, parent, Message::event(event));
-                }
+                tell_end(shared, tenant, parent, (path, child)).await;
+            }
+            for row in self.crowded {
+                look_through(shared, &row).await;
             }
             for (tenant, child, parent) in self.children {
-                if is_abandoned(shared, tenant, child, &parent).await {
-                    let reason = format!("execution {}, which called it, is over", parent.execution);
-                    children::cancel(shared, tenant, child, reason);
-                }
+                check_child(shared, tenant, child, parent).await;
             }
             shared.recovered.cancel();
         };
@@ -114,23 +119,52 @@ impl Found {
     }
 }
 
-/// Whether the caller of an execution waited for it and is over: then it was to be cancelled, and
-/// the process stopped before that was done.
-async fn is_abandoned(shared: &Shared, tenant: Tenant, child: ExecutionId, parent: &Parent) -> bool {
-    let id = parent.execution;
-    let Ok(Some(row)) = shared.reader.query(move |store| store.execution(tenant, id)).await else {
-        return false;
-    };
-    if !row.status.is_terminal() {
-        return false;
+/// Tells an execution that a child it waits for is over, if it is.
+async fn tell_end(
+    shared: &Arc<Shared>,
+    tenant: Tenant,
+    parent: ExecutionId,
+    (path, child): (NodePath, ExecutionId),
+) {
+    if let Some(event) = children::ended(shared, tenant, &path, child).await {
+        shared.owners.room(shared.lasting.settings.running_max).await;
+        shared.deliver(tenant, parent, Message::event(event));
     }
-    let entries = Journal { shared, tenant, id }.entries(usize::MAX).await.unwrap_or_default();
-    entries.iter().any(|entry| {
-        let JournalEvent::NodeWaiting { wait: WaitOn::Child { execution }, .. } = &entry.event else {
-            return false;
-        };
-        *execution == child
-    })
+}
+
+/// Looks through all that an execution waits for.
+async fn look_through(shared: &Arc<Shared>, row: &ExecutionRow) {
+    match all_waits(shared, row).await {
+        Ok(waits) => {
+            for wait in waits {
+                if let WaitOn::Child { execution } = wait.on {
+                    tell_end(shared, row.tenant, row.id, (wait.node, execution)).await;
+                }
+            }
+        }
+        // Whoever owns it next says what is wrong with it.
+        Err(_) => shared.deliver(row.tenant, row.id, Message::look()),
+    }
+}
+
+/// Whether a child is still waited for: if not, it was to be cancelled, and the process stopped
+/// before that was done.
+async fn check_child(shared: &Arc<Shared>, tenant: Tenant, child: ExecutionId, parent: Parent) {
+    let Parent { execution: caller, path, .. } = parent;
+    match shared.reader.query(move |store| store.execution(tenant, caller)).await {
+        Ok(Some(row)) if row.status.is_terminal() => children::disown(shared, tenant, child, caller),
+        Ok(Some(row)) if children::lists(&row, child) => {}
+        Ok(Some(_)) => {
+            // Only the caller itself knows. It cancels a child that it does not want.
+            shared.owners.room(shared.lasting.settings.running_max).await;
+            let told = shared.ask(tenant, caller, Event::ChildStarted { path, child }).await;
+            if matches!(told, Ok(Taken::Ignored(status)) if status.is_terminal()) {
+                children::disown(shared, tenant, child, caller);
+            }
+        }
+        Ok(None) => children::disown(shared, tenant, child, caller),
+        Err(error) => tracing::warn!(execution = %child, %error, "its caller cannot be read"),
+    }
 }
 
 /// Gives free slots of a key to queued executions; says how many got one.

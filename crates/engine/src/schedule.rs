@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use flux_model::admission::ConcurrencyRule;
 use flux_model::flow::Overflow;
 use flux_model::ids::{ExecutionId, Tenant};
 use flux_model::{ExecutionStatus, Timestamp};
-use flux_store::admission::ConcurrencyRule;
 use flux_store::page::PAGE_ROWS_MAX;
 use flux_store::triggers::PutTriggerState;
 use flux_store::{Command, ExecutionFilter, Outcome, PageRequest, Store};

@@ -16,7 +16,7 @@ use flux_store::StoreError;
 use flux_store::executions::{OpenCursor, OpenExecution};
 
 use crate::children;
-use crate::load::restore_timers;
+use crate::load::{all_waits, restore_timers};
 use crate::owners::{Message, Released};
 use crate::recover::promote;
 use crate::shared::{Retry, Shared};
@@ -24,6 +24,8 @@ use crate::timers;
 
 /// A timer that is this late was lost on its way.
 const LATE: Duration = Duration::from_secs(30);
+/// Journals of executions that wait for more than is listed are read this often.
+const THOROUGH_EVERY: Duration = Duration::from_secs(600);
 
 /// Something that looks wrong, to be looked at again before it counts.
 struct Suspect {
@@ -46,12 +48,21 @@ enum Cause {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Missing {
-    /// It runs, but nobody owns it.
+    /// It runs, or is to be cancelled, but nobody owns it.
     Owner,
     /// It waits for a time, but has no timer, or one that was lost.
     Timer,
     /// It waits for something that is over, and was not told.
     Event,
+}
+
+/// How much of what an execution waits for is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    /// What its row lists.
+    Listed,
+    /// Everything, for which the journal is read if its row does not list all.
+    All,
 }
 
 /// Sweeps until the engine stops.
@@ -60,10 +71,19 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     let sweep = async {
         // What recovery has not come to yet is not lost.
         shared.recovered.cancelled().await;
-        let mut after = None;
+        let clock = &shared.lasting.clock;
+        let (mut after, mut depth, mut thorough_at) =
+            (None, Depth::Listed, clock.monotonic() + THOROUGH_EVERY);
         loop {
-            shared.lasting.clock.sleep(shared.lasting.settings.sweep_pause).await;
-            match page(&shared, after).await {
+            clock.sleep(shared.lasting.settings.sweep_pause).await;
+            if after.is_none() {
+                depth = Depth::Listed;
+                if clock.monotonic() >= thorough_at {
+                    depth = Depth::All;
+                    thorough_at = clock.monotonic() + THOROUGH_EVERY;
+                }
+            }
+            match page(&shared, after, depth).await {
                 Ok(next) => {
                     if next.is_none() {
                         shared.lasting.counters.sweeps.add(1);
@@ -81,7 +101,11 @@ pub(crate) async fn run(shared: Arc<Shared>) {
 }
 
 /// Looks at one page of open executions; gives where the next one begins.
-async fn page(shared: &Arc<Shared>, after: Option<OpenCursor>) -> Result<Option<OpenCursor>, StoreError> {
+async fn page(
+    shared: &Arc<Shared>,
+    after: Option<OpenCursor>,
+    depth: Depth,
+) -> Result<Option<OpenCursor>, StoreError> {
     let rows = shared.lasting.settings.sweep_rows.max(1);
     let open = shared.reader.query(move |store| store.open_executions(after, rows)).await?;
     let next = open.last().filter(|_| open.len() == rows).map(|last| OpenCursor(last.row.id));
@@ -97,7 +121,7 @@ async fn page(shared: &Arc<Shared>, after: Option<OpenCursor>) -> Result<Option<
         {
             keys.insert((one.row.tenant, one.row.flow.clone(), key.clone()));
         }
-        if let Some(what) = missing(shared, &one).await? {
+        if let Some(what) = missing(shared, &one, depth).await? {
             let (tenant, id, next_seq) = (one.row.tenant, one.row.id, one.row.next_seq);
             suspects.push(Suspect { tenant, id, next_seq, what, cause });
         }
@@ -141,16 +165,27 @@ fn cause(shared: &Shared, id: ExecutionId) -> Option<Cause> {
     }
 }
 
-async fn missing(shared: &Shared, open: &OpenExecution) -> Result<Option<Missing>, StoreError> {
+async fn missing(
+    shared: &Arc<Shared>,
+    open: &OpenExecution,
+    depth: Depth,
+) -> Result<Option<Missing>, StoreError> {
     let late = open.next_due.is_some_and(|due| due + LATE < shared.now());
     match open.row.status {
         ExecutionStatus::Running => Ok(Some(Missing::Owner)),
+        ExecutionStatus::Waiting if open.row.replaced_by.is_some() => Ok(Some(Missing::Owner)),
         ExecutionStatus::Queued => {
             Ok((open.debounced && (late || open.timers == 0)).then_some(Missing::Timer))
         }
         ExecutionStatus::Waiting if late => Ok(Some(Missing::Timer)),
         ExecutionStatus::Waiting => {
-            for wait in &open.row.waits {
+            let all = match depth {
+                Depth::Listed => Ok(open.row.waits.clone()),
+                Depth::All => all_waits(shared, &open.row).await,
+            };
+            // Whoever owns it next says what is wrong with a journal that cannot be read.
+            let Ok(waits) = all else { return Ok(Some(Missing::Owner)) };
+            for wait in &waits {
                 if let Some(missing) = missing_wait(shared, open, wait).await? {
                     return Ok(Some(missing));
                 }
@@ -217,7 +252,7 @@ async fn check(shared: &Arc<Shared>, suspect: Suspect) -> Result<(), StoreError>
         Missing::Timer if timers.is_empty() => restore(shared, tenant, id).await,
         Missing::Timer => lost.into_iter().for_each(|row| timers::fire(shared, row)),
         Missing::Event => {
-            for wait in row.waits {
+            for wait in all_waits(shared, &row).await.unwrap_or_default() {
                 if let WaitOn::Child { execution } = wait.on
                     && let Some(event) = children::ended(shared, tenant, &wait.node, execution).await
                 {

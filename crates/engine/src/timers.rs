@@ -99,6 +99,11 @@ impl Timers {
         !ahead && wheel.loaded_until.is_some_and(|until| row.due < until)
     }
 
+    /// When the first timer of an execution is due, of those in memory.
+    pub(crate) fn next_of(&self, id: ExecutionId) -> Option<Timestamp> {
+        self.wheel.lock().of.get(&id)?.timers.iter().map(|timer| timer.due).min()
+    }
+
     /// How many are held in memory.
     pub(crate) fn len(&self) -> usize {
         self.wheel.lock().due.len()
@@ -223,8 +228,7 @@ async fn release(shared: &Arc<Shared>, tenant: Tenant, execution: ExecutionId) {
         Ok(Outcome::Started { cancel }) => {
             shared.timers.changed(tenant, execution, Vec::new(), &[TimerName::Start]);
             for older in cancel {
-                let reason = format!("replaced by execution {execution} (overflow: cancel_oldest)");
-                crate::children::cancel(shared, tenant, older, reason);
+                crate::children::cancel(shared, tenant, older, crate::load::replaced(execution));
             }
             shared.deliver(tenant, execution, Message::look());
         }

@@ -40,7 +40,8 @@ pub(crate) fn attempt(
         }
         .boxed();
     }
-    let context = RunContext { tenant: facts.tenant, egress: shared.lasting.egress.clone(), cancel };
+    let egress = shared.lasting.egress.clone();
+    let context = RunContext { tenant: facts.tenant, egress, functions: None, cancel };
     async move {
         let done = registry.run(&call, &context).await;
         finished(call, done)
@@ -56,7 +57,7 @@ fn finished(call: TaskCall, done: TaskDone) -> Finished {
         path: Some(path.clone()),
         level: line.level,
         message: line.message,
-        fields: Value::Null,
+        fields: line.fields,
     }));
     let event = Event::Completed { path: path.clone(), attempt, result: done.result.and_then(bounded) };
     Finished { path, attempt, observed, event }
@@ -109,9 +110,10 @@ pub(crate) fn send_signal(
 fn refused(error: &EngineError) -> Failure {
     let code = error.code();
     match error {
-        EngineError::NotFound(_) | EngineError::Corrupt { .. } | EngineError::Newer { .. } => {
-            Failure::permanent(code, error.to_string())
-        }
+        EngineError::NotFound(_)
+        | EngineError::Corrupt { .. }
+        | EngineError::Newer { .. }
+        | EngineError::InputInvalid { .. } => Failure::permanent(code, error.to_string()),
         EngineError::WrongStatus { .. }
         | EngineError::TooLarge { .. }
         | EngineError::UnknownNode { .. }
@@ -145,6 +147,7 @@ impl Timed {
     ) -> BoundaryCall {
         let length = self.clock.monotonic().saturating_sub(self.started);
         let duration_us = u64::try_from(length.as_micros()).unwrap_or(u64::MAX);
-        BoundaryCall { kind, target, started_at: self.started_at, duration_us, request, result }
+        let started_at = self.started_at;
+        BoundaryCall { kind, target, started_at, duration_us, request, result, site: None }
     }
 }

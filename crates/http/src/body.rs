@@ -82,9 +82,16 @@ impl<T: Serialize> IntoResponse for Json<T> {
     }
 }
 
-/// The whole body. One that announces too many bytes is refused before anything is read.
+/// The whole body. One that announces too many bytes, or that is compressed, is refused before
+/// anything is read: what came is what a signature is checked over and what a flow sees.
 pub(crate) async fn read(headers: &HeaderMap, body: Body, limits: BodyLimits) -> Result<Bytes, Problem> {
     let max = limits.bytes_max;
+    if let Some(coding) = coding(headers) {
+        let detail = format!(
+            "the body is encoded as `{coding}`; send it as it is, without the header content-encoding"
+        );
+        return Err(Problem::new(ErrorCode::MediaTypeUnsupported, detail));
+    }
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     if let Some(announced) = announced.filter(|announced: &u64| *announced > max as u64) {
         let detail = format!("the body has {announced} bytes, more than {max} (BODY_BYTES_MAX)");
@@ -103,6 +110,13 @@ pub(crate) async fn read(headers: &HeaderMap, body: Body, limits: BodyLimits) ->
         }
         Problem::invalid("the body broke off before its end")
     })
+}
+
+/// How the body is encoded, if it is.
+fn coding(headers: &HeaderMap) -> Option<String> {
+    let lines = headers.get_all(header::CONTENT_ENCODING).into_iter();
+    let given = lines.map(|line| String::from_utf8_lossy(line.as_bytes()).trim().to_ascii_lowercase());
+    given.into_iter().find(|coding| !coding.is_empty() && coding != "identity")
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
@@ -228,6 +242,24 @@ mod tests {
         headers.insert(header::CONTENT_LENGTH, "99".parse().unwrap());
         let refused = read(&headers, Body::empty(), limits).await.unwrap_err();
         assert!(refused.detail().contains("99 bytes, more than 4 (BODY_BYTES_MAX)"), "{refused:?}");
+    }
+
+    #[tokio::test]
+    async fn compressed_bodies_are_refused() {
+        let check = async |coding: &str, refused: bool| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_ENCODING, coding.parse().unwrap());
+            let read = read(&headers, Body::from("{}"), BodyLimits::default()).await;
+            assert_eq!(read.is_err(), refused, "{coding}");
+            if let Err(problem) = read {
+                assert_eq!(problem.code(), ErrorCode::MediaTypeUnsupported);
+                assert!(problem.detail().contains("without the header content-encoding"), "{problem:?}");
+            }
+        };
+        check("gzip", true).await;
+        check("identity, BR", true).await;
+        check("Identity", false).await;
+        check("", false).await;
     }
 
     #[tokio::test(start_paused = true)]

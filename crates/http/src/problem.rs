@@ -161,6 +161,9 @@ impl IntoResponse for Problem {
         if self.0.code == ErrorCode::Unauthenticated {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
+        if self.0.code == ErrorCode::MediaTypeUnsupported {
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        }
         response.extensions_mut().insert(self);
         response
     }
@@ -210,13 +213,22 @@ pub(crate) use answered_by_problem;
 pub(crate) fn status_of(code: ErrorCode) -> StatusCode {
     use ErrorCode as Code;
     match code {
-        Code::RequestInvalid => StatusCode::BAD_REQUEST,
+        Code::RequestInvalid | Code::QueryInvalid | Code::QueryLimit | Code::CursorInvalid => {
+            StatusCode::BAD_REQUEST
+        }
         Code::Unauthenticated | Code::SignatureInvalid => StatusCode::UNAUTHORIZED,
-        Code::Forbidden | Code::AddressRefused => StatusCode::FORBIDDEN,
+        Code::Forbidden | Code::AddressRefused | Code::QueryForbidden => StatusCode::FORBIDDEN,
         Code::NotFound | Code::FlowNotFound => StatusCode::NOT_FOUND,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
-        Code::Conflict | Code::FlowInactive | Code::Cancelled => StatusCode::CONFLICT,
+        Code::Conflict
+        | Code::FlowInactive
+        | Code::Cancelled
+        | Code::ConstraintViolated
+        | Code::TransactionConflict
+        | Code::TransactionOver
+        | Code::MigrationChanged
+        | Code::MigrationLocked => StatusCode::CONFLICT,
         Code::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::MediaTypeUnsupported => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Code::FlowSyntax
@@ -251,6 +263,8 @@ pub(crate) fn status_of(code: ErrorCode) -> StatusCode {
         | Code::SecretHost
         | Code::SecretSealed
         | Code::ConfigurationInvalid
+        | Code::DatabaseRefused
+        | Code::MigrationFailed
         | Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         Code::EgressRefused
         | Code::EgressUrl
@@ -259,10 +273,12 @@ pub(crate) fn status_of(code: ErrorCode) -> StatusCode {
         | Code::EgressLimit
         | Code::HttpStatus
         | Code::HttpResponse => StatusCode::BAD_GATEWAY,
-        Code::Overloaded | Code::StorageUnavailable | Code::DataFolderLocked => {
+        Code::Overloaded | Code::StorageUnavailable | Code::DataFolderLocked | Code::DatabaseUnavailable => {
             StatusCode::SERVICE_UNAVAILABLE
         }
-        Code::NodeTimeout | Code::ExecutionTimeout | Code::EgressTimeout => StatusCode::GATEWAY_TIMEOUT,
+        Code::NodeTimeout | Code::ExecutionTimeout | Code::EgressTimeout | Code::QueryTimeout => {
+            StatusCode::GATEWAY_TIMEOUT
+        }
     }
 }
 

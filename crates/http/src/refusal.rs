@@ -78,7 +78,8 @@ impl From<EngineError> for Problem {
             | EngineError::WrongStatus { .. }
             | EngineError::Newer { .. }
             | EngineError::TooLarge { .. }
-            | EngineError::UnknownNode { .. } => Self::new(code, error.to_string()),
+            | EngineError::UnknownNode { .. }
+            | EngineError::InputInvalid { .. } => Self::new(code, error.to_string()),
         }
     }
 }

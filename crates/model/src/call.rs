@@ -19,6 +19,16 @@ pub enum CallKind {
     Signal,
     /// An object was stored or read.
     Object,
+    /// The project's database was asked.
+    Database,
+    /// A function was called within the execution.
+    Function,
+    /// A message was sent to a function.
+    Queue,
+    /// A secret was read.
+    Secret,
+    /// A part of a function that its author named.
+    Span,
 }
 
 /// One request to the outside with its answer, as recorded: secrets masked.
@@ -36,4 +46,7 @@ pub struct BoundaryCall {
     pub request: Value,
     /// What came back. For HTTP: `{status, headers, body}`.
     pub result: Result<Value, Failure>,
+    /// The line of user code that asked: `functions/create_order.ts:12:20`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site: Option<String>,
 }

@@ -162,6 +162,33 @@ codes! {
     AddressRefused = "address_refused";
     /// The request took too long.
     RequestTimeout = "request_timeout";
+    // Data.
+    /// The query object is malformed, or does not fit the schema.
+    QueryInvalid = "query_invalid";
+    /// A query is over a limit on its size, cost or answer.
+    QueryLimit = "query_limit";
+    /// The policy file does not allow this query to this role.
+    QueryForbidden = "query_forbidden";
+    /// The query took too long and was stopped.
+    QueryTimeout = "query_timeout";
+    /// The cursor is damaged, or belongs to another query or caller.
+    CursorInvalid = "cursor_invalid";
+    /// A constraint of the database schema refused the change.
+    ConstraintViolated = "constraint_violated";
+    /// Another transaction was faster; running the transaction again may succeed.
+    TransactionConflict = "transaction_conflict";
+    /// The database transaction has already ended.
+    TransactionOver = "transaction_over";
+    /// The project's database cannot be reached.
+    DatabaseUnavailable = "database_unavailable";
+    /// The project's database refused a statement.
+    DatabaseRefused = "database_refused";
+    /// A statement of a migration failed.
+    MigrationFailed = "migration_failed";
+    /// A migration that was applied is missing or changed, or a new one comes before it.
+    MigrationChanged = "migration_changed";
+    /// Another process migrates the same database.
+    MigrationLocked = "migration_locked";
     // Storage and configuration.
     /// The disk is full or failing; nothing is acknowledged until it recovers.
     StorageUnavailable = "storage_unavailable";
@@ -208,6 +235,21 @@ pub struct Failure {
     /// Which of the attempt's boundary calls failed, counted from zero.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub call: Option<u32>,
+    /// Where user code failed: the lines around the place, and the stack.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stack: Option<String>,
+    /// What user code wants its caller to be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<Box<ErrorAnswer>>,
+}
+
+/// An error that user code made for its caller, with `ctx.error`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ErrorAnswer {
+    /// The HTTP status, 400 to 599.
+    pub status: u16,
+    /// The code, as the function names it.
+    pub code: String,
 }
 
 impl Failure {
@@ -220,6 +262,8 @@ impl Failure {
             provider_status: None,
             retry_after_ms: None,
             call: None,
+            stack: None,
+            answer: None,
         }
     }
 
@@ -250,7 +294,7 @@ pub struct NodeError {
     /// The status a provider answered with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_status: Option<u16>,
-    /// A stack trace, where user code failed.
+    /// Where user code failed: the lines around the place, and the stack.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stack: Option<String>,
     /// When, in milliseconds since 1970.
@@ -258,4 +302,7 @@ pub struct NodeError {
     /// The boundary call it came from, counted from zero within the attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub call: Option<u32>,
+    /// What user code wants its caller to be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<Box<ErrorAnswer>>,
 }

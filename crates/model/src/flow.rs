@@ -190,7 +190,7 @@ pub struct Settings {
     /// Days that ended executions are kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retention_days: Option<u32>,
-    /// Node runs of one execution.
+    /// Node runs and loop iterations of one execution.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub steps_max: Option<u64>,
     /// A template that refers to something that is not there fails instead of giving null.

@@ -4,6 +4,7 @@
 //! Everything here can be serialised, compared and copied between threads. Nothing here knows a
 //! clock, randomness, a socket, a file, a database or an async runtime.
 
+pub mod admission;
 pub mod call;
 pub mod config;
 pub mod diagnostic;

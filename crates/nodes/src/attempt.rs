@@ -1,14 +1,16 @@
 //! One attempt of a node: what its executor may use, and what is left of it for the journal.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use flux_egress::{Egress, Request, Response, SecretScope};
 use flux_model::effect::TaskCall;
 use flux_model::error::Failure;
 use flux_model::event::TaskOutput;
 use flux_model::journal::LogLevel;
-use flux_model::{BoundaryCall, Tenant};
+use flux_model::{BoundaryCall, Tenant, Value};
 use tokio_util::sync::CancellationToken;
+
+use crate::functions::{Functions, Record, Recorder};
 
 /// What the driver lends to an attempt.
 #[derive(Clone)]
@@ -17,6 +19,8 @@ pub struct RunContext {
     pub tenant: Tenant,
     /// The way out.
     pub egress: Egress,
+    /// Who runs TypeScript, if anybody does.
+    pub functions: Option<Arc<dyn Functions>>,
     /// Set when the attempt must stop; it then ends with `cancelled`.
     pub cancel: CancellationToken,
 }
@@ -33,12 +37,14 @@ pub struct TaskDone {
 }
 
 /// A line of log.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct LogLine {
     /// How loud.
     pub level: LogLevel,
     /// The line.
     pub message: String,
+    /// Named values beside it; null if there are none.
+    pub fields: Value,
 }
 
 /// An attempt as its executor sees it.
@@ -46,13 +52,7 @@ pub struct Attempt<'a> {
     call: &'a TaskCall,
     context: &'a RunContext,
     secrets: SecretScope,
-    record: Mutex<Record>,
-}
-
-#[derive(Default)]
-struct Record {
-    calls: Vec<BoundaryCall>,
-    logs: Vec<LogLine>,
+    record: Arc<Recorder>,
 }
 
 /// An answer, and which of the attempt's calls it belongs to.
@@ -67,7 +67,7 @@ pub struct Sent {
 impl<'a> Attempt<'a> {
     /// An attempt of `call`; `secrets` belongs to the config that its executor is given.
     pub(crate) fn new(call: &'a TaskCall, context: &'a RunContext, secrets: SecretScope) -> Self {
-        Self { call, context, secrets, record: Mutex::default() }
+        Self { call, context, secrets, record: Arc::default() }
     }
 
     /// What is attempted.
@@ -81,9 +81,7 @@ impl<'a> Attempt<'a> {
     /// Why there is no answer.
     pub async fn send(&self, request: &Request) -> Result<Sent, Failure> {
         let called = self.context.egress.call(self.context.tenant, &self.secrets, request).await;
-        let mut record = self.record();
-        let call = u32::try_from(record.calls.len()).unwrap_or(u32::MAX);
-        record.calls.push(called.record);
+        let call = self.record.called(called.record);
         match called.outcome {
             Ok(response) => Ok(Sent { response, call }),
             Err(failure) => Err(Failure { call: Some(call), ..failure }),
@@ -92,7 +90,17 @@ impl<'a> Attempt<'a> {
 
     /// Writes a line to the log of the execution.
     pub fn log(&self, level: LogLevel, message: impl Into<String>) {
-        self.record().logs.push(LogLine { level, message: message.into() });
+        self.record.logged(LogLine { level, message: message.into(), fields: Value::Null });
+    }
+
+    /// Who runs TypeScript, if anybody does.
+    pub(crate) fn functions(&self) -> Option<&dyn Functions> {
+        self.context.functions.as_deref()
+    }
+
+    /// Where to what is done on behalf of this attempt is recorded.
+    pub(crate) fn recorder(&self) -> Arc<Recorder> {
+        Arc::clone(&self.record)
     }
 
     /// What is left of the attempt for the journal. Tokens that an executor let slip into its
@@ -106,12 +114,7 @@ impl<'a> Attempt<'a> {
                 Err(Failure { message: self.secrets.mask(&failure.message).into_owned(), ..failure })
             }
         };
-        let Record { calls, logs } = std::mem::take(&mut *self.record());
+        let Record { calls, logs } = self.record.take();
         TaskDone { result, calls, logs }
-    }
-
-    /// A panic while the lock is held cannot leave a half-written record, so poison means nothing.
-    fn record(&self) -> MutexGuard<'_, Record> {
-        self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

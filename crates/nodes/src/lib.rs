@@ -6,9 +6,11 @@
 
 mod attempt;
 mod definition;
+mod functions;
 mod registry;
 mod types;
 
 pub use attempt::{Attempt, LogLine, RunContext, Sent, TaskDone};
 pub use definition::{Effect, Executor, NodeDefinition};
+pub use functions::{Code, FunctionCall, FunctionOutput, Functions, Recorder, ResponseHead};
 pub use registry::Registry;

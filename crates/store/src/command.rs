@@ -3,11 +3,11 @@
 //! A command either happens whole or not at all; the [`crate::Outcome`] says which. Tenants come
 //! from the verified caller. Texts and blobs are bounded here by name, once for every backend.
 
+use flux_model::admission::{ConcurrencyRule, DebounceRule, RateRule};
 use flux_model::execution::Wait;
 use flux_model::{ErrorCode, ExecutionId, ExecutionKind, ExecutionStatus, KeyId, Tenant, Timestamp};
 
 use crate::access::{DataKeyRow, KeyRow, ProjectRow, SecretRow};
-use crate::admission::{ConcurrencyRule, DebounceRule, RateRule};
 use crate::executions::{ErrorSummary, Parent};
 use crate::flows::{PublishFlow, RestoreFlow, SaveDraft, SetFlowState};
 use crate::reviews::ReviewChange;

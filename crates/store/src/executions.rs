@@ -10,6 +10,8 @@ pub struct Parent {
     pub execution: ExecutionId,
     /// The node that called.
     pub path: NodePath,
+    /// Whether the node waits for the end of the execution: then it ends with its caller.
+    pub awaited: bool,
 }
 
 /// Why an execution ended without success, in short; its journal holds everything.
@@ -50,6 +52,9 @@ pub struct ExecutionRow {
     pub priority: i32,
     /// The concurrency key it shares slots by.
     pub concurrency_key: Option<String>,
+    /// The execution that has its slot, once it is to be cancelled for that one
+    /// (`overflow: cancel_oldest`). Set in the transaction in which the other starts.
+    pub replaced_by: Option<ExecutionId>,
     /// Where it stands.
     pub status: ExecutionStatus,
     /// What it waits for; empty unless it is waiting.

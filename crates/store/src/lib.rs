@@ -5,7 +5,6 @@
 //! file and no clock: times come with the commands.
 
 pub mod access;
-pub mod admission;
 pub mod command;
 pub mod conformance;
 pub mod executions;

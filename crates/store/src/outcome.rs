@@ -13,7 +13,7 @@ pub enum Outcome {
     /// `Release` it is running with an empty journal and its held input.
     Started {
         /// Running executions of the key that must be cancelled, oldest first
-        /// (`overflow: cancel_oldest`).
+        /// (`overflow: cancel_oldest`). Their rows say so too, so that a crash does not lose it.
         cancel: Vec<ExecutionId>,
     },
     /// The execution is stored and waits: for a slot, or for the time given.

@@ -6,7 +6,9 @@
 //! reads a clock, keeps state between calls or admits an execution.
 
 pub mod form;
+pub mod function;
 pub mod manual;
+pub mod route;
 pub mod schedule;
 pub mod schema;
 mod urlencoded;

@@ -25,6 +25,8 @@ const ROOMS: &[Room] = &[
     room("flux-store-sqlite", &["flux-model", "flux-store"]),
     room("flux-objects", &["flux-model"]),
     room("flux-egress", &["flux-model"]),
+    room("flux-data", &["flux-model"]),
+    room("flux-functions", &["flux-model"]),
     room("flux-triggers", &["flux-model"]),
     Room {
         name: "flux-nodes",

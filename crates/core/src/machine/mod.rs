@@ -106,6 +106,13 @@ impl Execution {
         waiting.take(max).map(|(path, on)| Wait { node: path.clone(), on }).collect()
     }
 
+    /// Whether a node waits for the end of this child execution.
+    pub fn awaits(&self, child: ExecutionId) -> bool {
+        let awaits =
+            |work: &state::Work| matches!(&work.state, WorkState::AwaitingChild(call) if call.child == child);
+        self.active.values().any(awaits)
+    }
+
     /// How it ended, if it did.
     pub fn result(&self) -> Option<&ExecutionResult> {
         match &self.phase {

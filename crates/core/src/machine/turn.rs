@@ -132,9 +132,10 @@ impl Turn {
             message: failure.message,
             class: failure.class,
             provider_status: failure.provider_status,
-            stack: None,
+            stack: failure.stack,
             at: self.now,
             call: failure.call,
+            answer: failure.answer,
         }
     }
 }

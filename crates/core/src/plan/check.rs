@@ -36,15 +36,15 @@ pub(super) fn check_flow(flow: &Flow, catalog: &Catalog) -> Vec<Diagnostic> {
 
 fn check_size(flow: &Flow) -> Vec<Diagnostic> {
     let mut found = Vec::new();
-    let mut over = |what: &str, count: usize, max: usize| {
+    let mut over = |what: &str, count: usize, max: usize, limit: &str| {
         if count > max {
-            let message = format!("the flow has {count} {what}, at most {max} are allowed");
+            let message = format!("the flow has {count} {what}, at most {max} are allowed ({limit})");
             let way_out = "move a part of it into a flow of its own and use flow.call".to_owned();
             found.push(Diagnostic::error(ErrorCode::FlowTooLarge, message).suggest(Some(way_out)));
         }
     };
-    over("nodes", flow.nodes.len(), FLOW_NODES_MAX);
-    over("edges", flow.edges.len(), FLOW_EDGES_MAX);
+    over("nodes", flow.nodes.len(), FLOW_NODES_MAX, "FLOW_NODES_MAX");
+    over("edges", flow.edges.len(), FLOW_EDGES_MAX, "FLOW_EDGES_MAX");
     found
 }
 

@@ -224,7 +224,9 @@ impl Roots<'_> {
             "vars" => {
                 let fields: BTreeMap<String, Shape> =
                     self.flow.settings.vars.keys().map(|name| (name.clone(), Shape::Any)).collect();
-                Some(Shape::Object { fields, open: false })
+                // A flow without constants of its own may be written for those of its project.
+                let open = fields.is_empty();
+                Some(Shape::Object { fields, open })
             }
             "execution" => Some(Shape::object([
                 ("id", Shape::Text),

@@ -223,6 +223,19 @@ fn node_settings_are_checked() {
 }
 
 #[test]
+fn constants_are_known_where_the_flow_has_some() {
+    let nodes = || {
+        json!([
+            {"key": "t", "type": "trigger.manual"},
+            {"key": "h", "type": "task", "config": {"url": "{{ vars.crm_url }}"}}
+        ])
+    };
+    check_with(nodes(), &["t > h"], json!({}), &[]);
+    check_with(nodes(), &["t > h"], json!({"vars": {"crm_url": "x"}}), &[]);
+    check_with(nodes(), &["t > h"], json!({"vars": {"url": "x"}}), &["template_reference h config.url"]);
+}
+
+#[test]
 fn oversized_flows_are_refused_at_once() {
     let mut nodes = vec![json!({"key": "t", "type": "trigger.manual"})];
     nodes.extend((0..5_000).map(|n| json!({"key": format!("n{n}"), "type": "task"})));

@@ -31,8 +31,7 @@ impl Owner {
             }
             Effect::Abort { path, attempt } => self.flight.cancel(&path, attempt),
             Effect::CancelChild { child } => {
-                let reason = format!("execution {}, which called it, does not wait any more", self.facts.id);
-                children::cancel(&self.shared, self.facts.tenant, child, reason);
+                children::disown(&self.shared, self.facts.tenant, child, self.facts.id);
             }
             Effect::SetTimer { key: TimerKey::CancelGrace, at } => {
                 self.grace = Some(self.shared.lasting.clock.monotonic() + at.since(self.shared.now()));

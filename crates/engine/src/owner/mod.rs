@@ -30,6 +30,11 @@ use crate::shared::{Facts, Phase, Retry, Shared};
 /// How often in a row an execution is read anew because somebody else wrote its journal.
 const CONFLICTS_MAX: u32 = 3;
 
+/// A wait that is shorter does not make an owner let go: reading the journal back costs more.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// How late a timer may come before the owner that waits for it lets go after all.
+const TIMER_LATE: Duration = Duration::from_millis(50);
+
 /// An execution that was just begun or read, in the hands of its owner.
 pub(crate) struct Owner {
     shared: Arc<Shared>,
@@ -207,11 +212,18 @@ impl Owner {
     fn may_let_go(&self) -> bool {
         match self.session.state().status() {
             ExecutionStatus::Queued => true,
-            ExecutionStatus::Waiting => self.flight.is_empty(),
+            ExecutionStatus::Waiting => self.flight.is_empty() && self.goes_on_within().is_none(),
             ExecutionStatus::Running => false,
             // Everything that ends an execution is written at once, and then nothing is idle.
             ExecutionStatus::Succeeded | ExecutionStatus::Failed | ExecutionStatus::Cancelled => true,
         }
+    }
+
+    /// Within which time a timer comes, if that is too soon to let go of the execution.
+    fn goes_on_within(&self) -> Option<Duration> {
+        let due = self.shared.timers.next_of(self.facts.id)?;
+        let left = (due + TIMER_LATE).since(self.shared.now());
+        (!left.is_zero() && left < PAUSE_MAX).then_some(left)
     }
 
     /// Applies everything that happened since the last turn.
@@ -253,9 +265,16 @@ impl Owner {
 
     fn apply(&mut self, now: Timestamp, event: Event) -> Taken {
         let before = self.session.state().status();
+        let child = if let Event::ChildStarted { child, .. } = &event { Some(*child) } else { None };
         let settled = settle(&mut self.session, &self.shared.lasting.registry, now, event);
         settled.heavy.into_iter().for_each(|call| self.run_task(call));
-        if settled.changed { Taken::Applied } else { Taken::Ignored(before) }
+        if settled.changed {
+            return Taken::Applied;
+        }
+        if let Some(child) = child.filter(|child| !self.session.state().awaits(*child)) {
+            children::turn_down(&self.shared, &self.facts, child);
+        }
+        Taken::Ignored(before)
     }
 
     /// Tells those who asked; what they asked for is durable.
@@ -299,9 +318,13 @@ impl Owner {
     }
 
     fn arm(&mut self) {
-        let Some(due) = self.flight.next_due().into_iter().chain(self.grace).min() else { return };
+        let clock = &self.shared.lasting.clock;
+        let pause = self.goes_on_within().filter(|_| self.flight.is_empty());
+        let pause = pause.map(|left| clock.monotonic() + left);
+        let Some(due) = self.flight.next_due().into_iter().chain(self.grace).chain(pause).min() else {
+            return;
+        };
         if self.alarm.as_ref().is_none_or(|alarm| alarm.due > due) {
-            let clock = &self.shared.lasting.clock;
             let sleep = clock.sleep(due.saturating_sub(clock.monotonic()));
             self.alarm = Some(Alarm { due, sleep });
         }

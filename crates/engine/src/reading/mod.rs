@@ -8,4 +8,4 @@ mod spans;
 
 pub use logs::{LogLine, logs};
 pub use runs::{NodeRun, NodeRunStatus, node_runs};
-pub use spans::{Span, SpanKind, SpanStatus, Traced, spans};
+pub use spans::{Span, SpanKind, SpanStatus, spans};

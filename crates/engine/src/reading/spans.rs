@@ -1,5 +1,7 @@
 //! The spans of a trace: executions, their nodes, and what those asked of the outside.
 
+use std::collections::BTreeSet;
+
 use flux_model::{ExecutionId, NodePath, Timestamp};
 use flux_store::ExecutionRow;
 
@@ -68,30 +70,18 @@ pub enum SpanStatus {
     Cancelled,
 }
 
-/// One execution of a trace with its node runs.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Traced {
-    /// The execution.
-    pub row: ExecutionRow,
-    /// Its node runs.
-    pub runs: Vec<NodeRun>,
-}
-
-/// The spans of the executions of one trace: each execution, then its nodes in the order in which
-/// they began, each followed by its calls.
-pub fn spans(trace: &[Traced]) -> Vec<Span> {
-    let mut spans = Vec::new();
-    for traced in trace {
-        spans.push(execution_span(&traced.row, trace));
-        for run in &traced.runs {
-            push_node(&mut spans, &traced.row, run);
-        }
+/// The spans of one execution of a trace: itself, then its nodes in the order in which they began,
+/// each followed by its calls. `trace` has all executions of the trace.
+pub fn spans(row: &ExecutionRow, runs: &[NodeRun], trace: &BTreeSet<ExecutionId>) -> Vec<Span> {
+    let mut spans = vec![execution_span(row, trace)];
+    for run in runs {
+        push_node(&mut spans, row, run);
     }
     spans
 }
 
-fn execution_span(row: &ExecutionRow, trace: &[Traced]) -> Span {
-    let caller = row.parent.as_ref().filter(|parent| trace.iter().any(|one| one.row.id == parent.execution));
+fn execution_span(row: &ExecutionRow, trace: &BTreeSet<ExecutionId>) -> Span {
+    let caller = row.parent.as_ref().filter(|parent| trace.contains(&parent.execution));
     let start = row.id.made_at();
     let status = match row.status {
         ExecutionStatus::Queued | ExecutionStatus::Running | ExecutionStatus::Waiting => SpanStatus::Open,

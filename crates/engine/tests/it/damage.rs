@@ -42,6 +42,26 @@ fn a_damaged_execution_fails_by_name_and_the_rest_goes_on() {
 }
 
 #[test]
+fn a_damaged_execution_takes_its_child_along() {
+    on_each(|mut world| {
+        world.publish(&sequence("one", "{}", &[("a", "test.probe", &probe(""))]));
+        world.publish(&sequence("parent", "{}", &[("call", "flow.call", r#""config":{"flow":"one"}"#)]));
+        world.probe.hold("a");
+        let parent = world.admit("parent", "{}");
+        world.reaches(parent, ExecutionStatus::Waiting);
+        world.is_owned(1);
+        let filter = flux_store::ExecutionFilter { parent: Some(parent), ..Default::default() };
+        let page = world.store.executions(tenant(), &filter, flux_store::PageRequest::first(1)).unwrap();
+        damage(&world, parent);
+        world.restart();
+        world.until("the child runs again", || world.probe.count("a") == 2);
+        let cancelled = world.on(world.engine().cancel(tenant(), parent, "enough"));
+        assert_eq!(cancelled.unwrap_err().code().as_str(), "journal_corrupt");
+        world.reaches(page.items[0].id, ExecutionStatus::Cancelled);
+    });
+}
+
+#[test]
 fn a_step_that_is_too_large_fails_the_execution() {
     let world = World::new(Backend::Memory);
     let wide = r#""for_each":"{{ start.items }}","for_each_concurrency":1000,"config":{"expression":"{{ start.text }}"}"#;

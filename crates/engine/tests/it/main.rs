@@ -9,6 +9,7 @@ mod churn;
 mod clock;
 mod damage;
 mod durability;
+mod lost;
 mod probe;
 mod reading;
 mod recovery;

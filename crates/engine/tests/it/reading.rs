@@ -1,11 +1,12 @@
 //! What is read from journals: node runs, logs, traces.
 
 use flux_engine::reading::{NodeRunStatus, SpanKind, SpanStatus};
+use flux_engine::{JOURNAL_PART_BYTES, LogQuery};
 use flux_model::Value;
 use flux_model::execution::ExecutionStatus;
 use flux_model::journal::LogLevel;
 
-use crate::world::{Backend, World, probe, sequence, tenant};
+use crate::world::{Backend, World, on_each, probe, sequence, tenant};
 
 #[test]
 fn runs_logs_and_spans_tell_what_happened() {
@@ -57,4 +58,45 @@ fn runs_logs_and_spans_tell_what_happened() {
     let levels: Vec<_> = logs.iter().map(|line| line.level).collect();
     assert_eq!(levels, [LogLevel::Info, LogLevel::Warn, LogLevel::Info]);
     assert!(logs.windows(2).all(|pair| pair[0].seq < pair[1].seq));
+}
+
+#[test]
+fn a_journal_that_is_too_large_for_one_answer_is_read_in_parts() {
+    on_each(|mut world| {
+        world.set_journal_read_bytes_max(1_000_000);
+        world.restart();
+        let text = "x".repeat(JOURNAL_PART_BYTES as usize / 4);
+        let copies: Vec<_> = (0..10).map(|n| (format!("n{n}"), probe(r#""value":"{{ start }}""#))).collect();
+        let nodes: Vec<_> =
+            copies.iter().map(|(key, rest)| (key.as_str(), "test.probe", rest.as_str())).collect();
+        world.publish(&sequence("large", "{}", &nodes));
+        let id = world.admit("large", &format!("\"{text}\""));
+        world.reaches(id, ExecutionStatus::Succeeded);
+        let whole = world.on(world.engine().logs(tenant(), id)).unwrap_err();
+        assert!(whole.to_string().contains("journal_read_bytes_max"), "{whole}");
+
+        let (mut next, mut entries, mut parts) = (Some(0), 0, 0);
+        while let Some(from) = next {
+            let part = world.on(world.engine().journal_part(tenant(), id, from)).unwrap();
+            assert_eq!(part.entries[0].seq, entries);
+            let bytes: usize =
+                part.entries.iter().map(|entry| serde_json::to_vec(entry).unwrap().len()).sum();
+            assert!(bytes < 2 * JOURNAL_PART_BYTES as usize, "{bytes}");
+            (next, entries, parts) = (part.next_seq, entries + part.entries.len() as u64, parts + 1);
+        }
+        assert_eq!((entries, parts > 1), (world.row(id).next_seq, true));
+
+        let (mut next, mut lines) = (Some(0), Vec::new());
+        while let Some(from_seq) = next {
+            let query = LogQuery { from_seq, level: LogLevel::Info, lines_max: 4 };
+            let part = world.on(world.engine().log_part(tenant(), id, query)).unwrap();
+            assert!(part.lines.len() <= 4);
+            lines.extend(part.lines);
+            next = part.next_seq;
+        }
+        assert!(lines.len() == 10 && lines.windows(2).all(|pair| pair[0].seq < pair[1].seq), "{lines:?}");
+        let query = LogQuery { from_seq: 0, level: LogLevel::Warn, lines_max: 4 };
+        let none = world.on(world.engine().log_part(tenant(), id, query)).unwrap();
+        assert!(none.lines.is_empty() && none.next_seq.is_none());
+    });
 }

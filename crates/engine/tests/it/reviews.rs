@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use flux_engine::DecideError;
-use flux_model::ReviewId;
+use flux_engine::{DecideError, SignalSent};
 use flux_model::execution::{ExecutionStatus, WaitOn};
+use flux_model::limits::VALUE_DEPTH_MAX;
 use flux_model::review::{Decision, ReviewAction, ReviewStatus};
+use flux_model::{ReviewId, Value};
 
 use crate::world::{Backend, World, json, on_each, sequence, tenant};
 
@@ -95,4 +96,28 @@ fn another_tenant_decides_nothing() {
     assert_eq!(refused.unwrap_err(), DecideError::NotFound);
     let cancelled = world.on(world.engine().cancel(other, id, "mine"));
     assert_eq!(cancelled.unwrap_err().code().as_str(), "not_found");
+}
+
+#[test]
+fn a_decision_or_signal_that_nests_too_deep_is_refused_with_its_reason() {
+    let world = World::new(Backend::Memory);
+    world.publish(FLOW);
+    let id = world.admit("asked", r#"{"id":7}"#);
+    world.reaches(id, ExecutionStatus::Waiting);
+    let review = world.pending_review(id).request.id;
+    let deep = || (0..VALUE_DEPTH_MAX + 7).fold(Value::Null, |inner, _| Value::array(vec![inner]));
+    let decided = Decision { content: Some(deep()), ..decision(ReviewAction::Approve, 1) };
+    let refused = world.on(world.engine().decide(tenant(), review, decided)).unwrap_err();
+    let sent = SignalSent { name: "go".to_owned(), payload: deep(), id: "1".to_owned() };
+    let unsent = world.on(world.engine().signal(tenant(), id, sent)).unwrap_err();
+    let expect = |place| format!("{place} nests 107 levels deep, at most 100 are allowed (VALUE_DEPTH_MAX)");
+    assert_eq!(
+        (refused.code().as_str(), refused.to_string()),
+        ("input_invalid", expect("the content of the decision"))
+    );
+    assert_eq!(
+        (unsent.code().as_str(), unsent.to_string()),
+        ("input_invalid", expect("the payload of the signal"))
+    );
+    assert_eq!(world.pending_review(id).status, ReviewStatus::Pending);
 }

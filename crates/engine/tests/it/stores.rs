@@ -1,7 +1,6 @@
 //! A store that a test can look into, hold up and break.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use flux_model::{ExecutionId, ReviewId, Tenant, Timestamp};
@@ -18,20 +17,28 @@ pub(crate) struct TestStore {
     inner: Arc<dyn Store>,
     /// Accepts and appends that were committed.
     steps: Mutex<Vec<ExecutionId>>,
-    closed: Mutex<bool>,
+    faults: Mutex<Faults>,
     opened: Condvar,
-    broken: AtomicBool,
+}
+
+/// Which commands something goes wrong with.
+type Which = Box<dyn Fn(&Command) -> bool + Send>;
+
+#[derive(Default)]
+struct Faults {
+    /// Commits of these wait.
+    closed: Option<Which>,
+    /// Whoever reads this flow waits.
+    slow_flow: Option<String>,
+    /// The first commit of these is durable, but reported as failed.
+    unheard: Option<Which>,
+    /// Commits fail.
+    broken: bool,
 }
 
 impl TestStore {
     pub(crate) fn new(inner: Arc<dyn Store>) -> Arc<Self> {
-        Arc::new(Self {
-            inner,
-            steps: Mutex::default(),
-            closed: Mutex::default(),
-            opened: Condvar::new(),
-            broken: AtomicBool::new(false),
-        })
+        Arc::new(Self { inner, steps: Mutex::default(), faults: Mutex::default(), opened: Condvar::new() })
     }
 
     /// How many steps of the execution were committed, its acceptance included.
@@ -46,19 +53,45 @@ impl TestStore {
 
     /// From now on commits wait.
     pub(crate) fn close(&self) {
-        *self.closed.lock().unwrap() = true;
+        self.close_for(|_| true);
     }
 
-    /// They go on.
+    /// From now on commits of such commands wait, and those behind them.
+    pub(crate) fn close_for(&self, which: impl Fn(&Command) -> bool + Send + 'static) {
+        self.faults.lock().unwrap().closed = Some(Box::new(which));
+    }
+
+    /// From now on whoever reads this flow waits.
+    pub(crate) fn hold_flow(&self, name: &str) {
+        self.faults.lock().unwrap().slow_flow = Some(name.to_owned());
+    }
+
+    /// Whoever waits goes on.
     pub(crate) fn open(&self) {
-        *self.closed.lock().unwrap() = false;
+        let mut faults = self.faults.lock().unwrap();
+        (faults.closed, faults.slow_flow) = (None, None);
         self.opened.notify_all();
     }
 
     /// From now on commits fail.
     pub(crate) fn fail(&self) {
-        self.broken.store(true, Ordering::SeqCst);
+        self.faults.lock().unwrap().broken = true;
     }
+
+    /// The first commit of such a command is durable, but nobody hears of it, and then all fail: as
+    /// if the process died before it did what the commit asks for.
+    pub(crate) fn fail_after(&self, which: impl Fn(&Command) -> bool + Send + 'static) {
+        self.faults.lock().unwrap().unheard = Some(Box::new(which));
+    }
+
+    /// Whether commits fail.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.faults.lock().unwrap().broken
+    }
+}
+
+fn full() -> StoreError {
+    StoreError::Unavailable { doing: "writing", reason: "the disk is full".to_owned() }
 }
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -73,12 +106,18 @@ macro_rules! delegate {
 
 impl Store for TestStore {
     fn commit_batch(&self, commands: &[Command]) -> Result<Vec<Outcome>> {
-        let closed = self.closed.lock().unwrap();
-        drop(self.opened.wait_while(closed, |closed| *closed).unwrap());
-        if self.broken.load(Ordering::SeqCst) {
-            return Err(StoreError::Unavailable { doing: "writing", reason: "the disk is full".to_owned() });
+        let has = |which: &Option<Which>| which.as_ref().is_some_and(|which| commands.iter().any(which));
+        let faults = self.faults.lock().unwrap();
+        let mut faults = self.opened.wait_while(faults, |faults| has(&faults.closed)).unwrap();
+        if faults.broken {
+            return Err(full());
         }
         let outcomes = self.inner.commit_batch(commands)?;
+        if has(&faults.unheard) {
+            faults.broken = true;
+            return Err(full());
+        }
+        drop(faults);
         let mut steps = self.steps.lock().unwrap();
         for (command, outcome) in commands.iter().zip(&outcomes) {
             match (command, outcome) {
@@ -88,6 +127,12 @@ impl Store for TestStore {
             }
         }
         Ok(outcomes)
+    }
+
+    fn flow(&self, tenant: Tenant, name: &str) -> Result<Option<FlowRow>> {
+        let slow = |faults: &mut Faults| faults.slow_flow.as_deref() == Some(name);
+        drop(self.opened.wait_while(self.faults.lock().unwrap(), slow).unwrap());
+        self.inner.flow(tenant, name)
     }
 
     delegate! {
@@ -104,7 +149,6 @@ impl Store for TestStore {
         reviews(tenant: Tenant, filter: &ReviewFilter, page: PageRequest) -> Page<ReviewRow>;
         review(tenant: Tenant, id: ReviewId) -> Option<ReviewRow>;
         flows(tenant: Tenant) -> Vec<FlowRow>;
-        flow(tenant: Tenant, name: &str) -> Option<FlowRow>;
         flow_versions(tenant: Tenant, name: &str) -> Vec<FlowVersionRow>;
         flow_version(tenant: Tenant, name: &str, hash: &str) -> Option<FlowVersionRow>;
         active_flows() -> Vec<FlowVersionRow>;

@@ -159,6 +159,11 @@ impl World {
         self.settings.running_max = running_max;
     }
 
+    /// How much of a journal one answer holds after the next start.
+    pub(crate) fn set_journal_read_bytes_max(&mut self, bytes: usize) {
+        self.settings.journal_read_bytes_max = bytes;
+    }
+
     pub(crate) fn restart(&mut self) {
         self.crash();
         self.start();

@@ -77,7 +77,7 @@ impl Client {
         tcp.set_nodelay(true);
         tcp.enforce_http(false);
         let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls()?)
+            .with_tls_config(tls(&target.server)?)
             .https_or_http()
             .enable_http1()
             .wrap_connector(tcp);
@@ -204,8 +204,13 @@ pub(crate) fn parse<T: DeserializeOwned>(answer: Value) -> Result<T, CommandErro
     })
 }
 
-fn tls() -> Result<rustls::ClientConfig, CommandError> {
-    let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+fn tls(server: &url::Url) -> Result<rustls::ClientConfig, CommandError> {
+    let mut roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    if server.scheme() == "https" {
+        // Beside those, whom this machine trusts: a company's own authority. What cannot be read
+        // there is left out, and a server that needs it is then refused by name.
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    }
     let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
     let versions = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

@@ -33,11 +33,10 @@ pub(crate) struct Dev {
 impl Dev {
     pub(crate) fn run(self, out: Out) -> Ended {
         let project = project::current()?;
-        let mut config = Config::of_environment()?;
+        let mut config = Config::of_project(&project)?;
         config.gateway.address = loopback("gateway", self.gateway.unwrap_or(config.gateway.address))?;
         config.console.address = loopback("console", self.console.unwrap_or(config.console.address))?;
-        config.storage.data = self.data.unwrap_or_else(|| project.data());
-        config.access.project = project.name();
+        config.storage.data = self.data.unwrap_or(config.storage.data);
         let runtime =
             serve::runtime(config.process.threads).context("the async runtime cannot be started")?;
         runtime.block_on(dev::run(DevSetup { project, config }, out))

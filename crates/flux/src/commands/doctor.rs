@@ -9,8 +9,8 @@ use crate::config::Config;
 use crate::doctor::{self, Depth, Level, Subject};
 use crate::error::Exit;
 use crate::output::style::{self, paint};
-use crate::output::{Format, Out};
-use crate::project;
+use crate::output::{Format, Out, Progress};
+use crate::project::{self, Project};
 
 /// Check the configuration and everything it points at
 #[derive(Debug, Args)]
@@ -32,7 +32,9 @@ pub(crate) struct Doctor {
 impl Doctor {
     pub(crate) fn run(self, mut out: Out) -> Ended {
         let depth = if self.full { Depth::Full } else { Depth::Quick };
+        let progress = Progress::start(&out, "reading");
         let report = doctor::examine(&self.subject(), depth);
+        drop(progress);
         let sound = report.iter().all(|finding| finding.level != Level::Error);
         match out.format() {
             Format::Json => out.json(&serde_json::json!({"ok": sound, "checks": report})),
@@ -55,23 +57,16 @@ impl Doctor {
 
     fn subject(self) -> Subject {
         let here = std::env::current_dir().unwrap_or_default();
-        let project = project::root_of(&here);
         let serves = self.config.is_some() || PathBuf::from(crate::config::CONFIG_FILE).is_file();
-        match project {
-            Some(root) if !serves => Subject {
-                config: Config::of_environment().map(|mut config| {
-                    config.storage.data = self.data.unwrap_or_else(|| root.join(project::DATA_FOLDER));
-                    config
-                }),
-                server_key: Some(crate::server::dev::SERVER_KEY_FILE),
-            },
-            Some(_) | None => Subject {
-                config: Config::find(self.config.as_deref()).map(|mut config| {
-                    config.storage.data = self.data.unwrap_or(config.storage.data);
-                    config
-                }),
-                server_key: None,
-            },
+        let root = project::root_of(&here).filter(|_| !serves);
+        let (mut config, project) = match root.map(|root| Project::open(&root)) {
+            Some(Ok(project)) => (Config::of_project(&project), Some(project)),
+            Some(Err(error)) => (Err(error), None),
+            None => (Config::find(self.config.as_deref()), None),
+        };
+        if let (Ok(config), Some(data)) = (&mut config, self.data) {
+            config.storage.data = data;
         }
+        Subject { config, project }
     }
 }

@@ -3,6 +3,7 @@
 use clap::Args;
 use flux_model::{ExecutionStatus, Timestamp};
 
+use super::page::note_more;
 use super::{Ended, Remote, when};
 use crate::client::answers::{Execution, Page};
 use crate::client::{Query, encode, parse};
@@ -77,9 +78,7 @@ impl Executions {
         let mut table = Table::new(&["EXECUTION", "FLOW", "STATUS", "ACCEPTED", "TOOK", ""]);
         page.items.iter().for_each(|execution| table.row(row(execution)));
         table.show(&mut remote.out);
-        if let Some(cursor) = page.next_cursor {
-            remote.out.note(format!("more with --cursor {cursor}"));
-        }
+        note_more(&mut remote.out, page.next_cursor.as_deref());
         Ok(Exit::Success)
     }
 }

@@ -7,21 +7,23 @@ use flux_model::{Diagnostic, Flow as FlowFileContent};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Ended, Remote, flow_diff, remote};
+use super::page::{PageOptions, note_more};
+use super::{Ended, Remote, flow_diff, flow_export, flow_import, remote};
 use crate::cli::Global;
 use crate::client::answers::{Page, When};
-use crate::client::{Query, encode, parse};
+use crate::client::parse;
 use crate::error::{CommandError, Exit};
 use crate::output::moment::{now, relative};
 use crate::output::style::{self, paint};
 use crate::output::table::{Cell, Table};
-use crate::output::{Format, Out, diagnostics, readable};
+use crate::output::{Format, Out, diagnostics};
 use crate::project::check::{Checker, can_run};
 use crate::project::publish::publish;
 use crate::project::{self, FlowFile, read_flows};
 
-/// Check, publish, compare and export flows
+/// Check, publish, compare, export and import flows
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  flux flow validate && flux flow publish")]
 pub(crate) struct Flow {
     #[command(subcommand)]
     action: Action,
@@ -33,7 +35,8 @@ enum Action {
     Publish(Publish),
     List(List),
     Diff(flow_diff::Diff),
-    Export(Export),
+    Export(flow_export::Export),
+    Import(flow_import::Import),
 }
 
 /// Say everything that is wrong with flow files; needs no server
@@ -58,25 +61,8 @@ struct Publish {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  flux flow list")]
 struct List {
-    /// How many, at most 200
-    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=200))]
-    limit: u16,
-    /// Go on where an earlier list ended
-    #[arg(long)]
-    cursor: Option<String>,
-}
-
-/// Print a flow of the server as a flow file
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  flux flow export orders > flows/orders.json\n  flux flow export orders --version 3"
-)]
-struct Export {
-    /// The flow's name
-    name: String,
-    /// `active`, `draft`, a number or a hash
-    #[arg(long, default_value = "active")]
-    version: String,
+    #[command(flatten)]
+    page: PageOptions,
 }
 
 impl Flow {
@@ -89,6 +75,7 @@ impl Flow {
             Action::List(list) => remote(global, out, async |mut remote| list.run(&mut remote).await),
             Action::Diff(diff) => remote(global, out, async |mut remote| diff.run(&mut remote).await),
             Action::Export(export) => remote(global, out, async |mut remote| export.run(&mut remote).await),
+            Action::Import(import) => remote(global, out, async |mut remote| import.run(&mut remote).await),
         }
     }
 }
@@ -228,8 +215,7 @@ struct Listed {
 
 impl List {
     async fn run(self, remote: &mut Remote) -> Ended {
-        let query = Query::default().with("limit", Some(self.limit)).with("cursor", self.cursor);
-        let answer = remote.client.get(&query.on("/flows")).await?;
+        let answer = remote.client.get(&self.page.query().on("/flows")).await?;
         if remote.out.format() == Format::Json {
             remote.out.json(&answer);
             return Ok(Exit::Success);
@@ -252,22 +238,7 @@ impl List {
             ]);
         }
         table.show(&mut remote.out);
-        if let Some(cursor) = page.next_cursor {
-            remote.out.note(format!("more with --cursor {cursor}"));
-        }
-        Ok(Exit::Success)
-    }
-}
-
-impl Export {
-    async fn run(self, remote: &mut Remote) -> Ended {
-        let query = Query::default().with("version", Some(self.version));
-        let answer = remote.client.get(&query.on(&format!("/flows/{}", encode(&self.name)))).await?;
-        let definition = &answer["definition"];
-        match remote.out.format() {
-            Format::Json => remote.out.json(definition),
-            Format::Text => remote.out.line(readable(definition)),
-        }
+        note_more(&mut remote.out, page.next_cursor.as_deref());
         Ok(Exit::Success)
     }
 }

@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::page::{PageOptions, note_more};
 use super::{Ended, Remote, when};
 use crate::client::answers::{Page, When};
 use crate::client::{encode, parse};
@@ -17,6 +18,7 @@ use crate::output::table::{Cell, Table};
 
 /// List, create and revoke API keys
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  flux keys create ci --scope flows:write")]
 pub(crate) struct Keys {
     #[command(subcommand)]
     action: Action,
@@ -32,7 +34,10 @@ enum Action {
 /// List keys
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  flux keys list")]
-struct List {}
+struct List {
+    #[command(flatten)]
+    page: PageOptions,
+}
 
 /// Create a key; it is shown once
 #[derive(Debug, Args)]
@@ -81,7 +86,7 @@ struct Created {
 impl Keys {
     pub(crate) async fn run(self, remote: &mut Remote) -> Ended {
         match self.action {
-            Action::List(List {}) => list(remote).await,
+            Action::List(List { page }) => list(remote, &page).await,
             Action::Create(create) => create.run(remote).await,
             Action::Revoke(revoke) => {
                 remote.client.delete(&format!("/keys/{}", encode(&revoke.id))).await?;
@@ -95,15 +100,15 @@ impl Keys {
     }
 }
 
-async fn list(remote: &mut Remote) -> Ended {
-    let answer = remote.client.get("/keys").await?;
+async fn list(remote: &mut Remote, page: &PageOptions) -> Ended {
+    let answer = remote.client.get(&page.query().on("/keys")).await?;
     if remote.out.format() == Format::Json {
         remote.out.json(&answer);
         return Ok(Exit::Success);
     }
     let page: Page<Listed> = parse(answer)?;
     let mut table = Table::new(&["KEY", "NAME", "STATE", "LAST USED", "SCOPES"]);
-    for key in page.items {
+    for key in &page.items {
         let used = key.last_used_at.map_or_else(|| "never".to_owned(), |at| relative(at.0, now()));
         let state = match (key.revoked_at, key.expires_at) {
             (Some(_), _) => Cell::styled(style::DIM, "revoked"),
@@ -111,13 +116,20 @@ async fn list(remote: &mut Remote) -> Ended {
             (None, Some(end)) => Cell::styled(style::GOOD, format!("expires {}", relative(end.0, now()))),
             (None, None) => Cell::styled(style::GOOD, "valid"),
         };
-        table.row([key.id.into(), key.name.into(), state, used.into(), key.scopes.join(" ").into()]);
+        table.row([
+            key.id.as_str().into(),
+            key.name.as_str().into(),
+            state,
+            used.into(),
+            key.scopes.join(" ").into(),
+        ]);
     }
     if table.is_empty() {
         remote.out.note("no keys");
     } else {
         table.show(&mut remote.out);
     }
+    note_more(&mut remote.out, page.next_cursor.as_deref());
     Ok(Exit::Success)
 }
 

@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use super::page::{PageOptions, note_more};
 use super::{Ended, Remote, input};
 use crate::client::answers::{Page, Review as Answer};
 use crate::client::{Query, encode, parse};
@@ -14,6 +15,7 @@ use crate::output::{Format, readable};
 
 /// See what waits for a person, and decide
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  flux review list")]
 pub(crate) struct Review {
     #[command(subcommand)]
     action: Action,
@@ -47,12 +49,8 @@ struct List {
     /// Only with this status
     #[arg(long, default_value = "pending", value_parser = ["pending", "approved", "rejected", "revised", "expired", "withdrawn", "all"])]
     status: String,
-    /// How many, at most 200
-    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=200))]
-    limit: u16,
-    /// Go on where an earlier list ended
-    #[arg(long)]
-    cursor: Option<String>,
+    #[command(flatten)]
+    page: PageOptions,
 }
 
 /// Show one review with its content
@@ -93,10 +91,7 @@ impl Review {
 impl List {
     async fn run(self, remote: &mut Remote) -> Ended {
         let status = Some(self.status).filter(|status| status != "all");
-        let query = Query::default()
-            .with("status", status)
-            .with("limit", Some(self.limit))
-            .with("cursor", self.cursor);
+        let query = self.page.of(Query::default().with("status", status));
         let answer = remote.client.get(&query.on("/reviews")).await?;
         if remote.out.format() == Format::Json {
             remote.out.json(&answer);
@@ -118,9 +113,7 @@ impl List {
             ]);
         }
         table.show(&mut remote.out);
-        if let Some(cursor) = page.next_cursor {
-            remote.out.note(format!("more with --cursor {cursor}"));
-        }
+        note_more(&mut remote.out, page.next_cursor.as_deref());
         Ok(Exit::Success)
     }
 }

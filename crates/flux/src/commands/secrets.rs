@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 use zeroize::Zeroizing;
 
+use super::page::{PageOptions, note_more};
 use super::{Ended, Remote};
 use crate::client::answers::{Page, When};
 use crate::client::{encode, parse};
@@ -20,6 +21,7 @@ const SECRET_BYTES_MAX: u64 = 1024 * 1024;
 
 /// List, set and delete the secrets of the project
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  flux secrets set chat_token < token.txt")]
 pub(crate) struct Secrets {
     #[command(subcommand)]
     action: Action,
@@ -35,7 +37,10 @@ enum Action {
 /// List the names of secrets
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  flux secrets list")]
-struct List {}
+struct List {
+    #[command(flatten)]
+    page: PageOptions,
+}
 
 /// Create or replace a secret
 #[derive(Debug, Args)]
@@ -71,7 +76,7 @@ struct Listed {
 impl Secrets {
     pub(crate) async fn run(self, remote: &mut Remote) -> Ended {
         match self.action {
-            Action::List(List {}) => list(remote).await,
+            Action::List(List { page }) => list(remote, &page).await,
             Action::Set(set) => set.run(remote).await,
             Action::Delete(delete) => {
                 remote.client.delete(&format!("/secrets/{}", encode(&delete.name))).await?;
@@ -82,8 +87,8 @@ impl Secrets {
     }
 }
 
-async fn list(remote: &mut Remote) -> Ended {
-    let answer = remote.client.get("/secrets").await?;
+async fn list(remote: &mut Remote, page: &PageOptions) -> Ended {
+    let answer = remote.client.get(&page.query().on("/secrets")).await?;
     if remote.out.format() == Format::Json {
         remote.out.json(&answer);
         return Ok(Exit::Success);
@@ -99,6 +104,7 @@ async fn list(remote: &mut Remote) -> Ended {
         table.row([secret.name.into(), relative(secret.updated_at.0, now()).into(), hosts.into()]);
     }
     table.show(&mut remote.out);
+    note_more(&mut remote.out, page.next_cursor.as_deref());
     Ok(Exit::Success)
 }
 

@@ -35,6 +35,7 @@ pub(crate) use section::SecretText;
 pub(crate) use storage::Storage;
 
 use crate::error::CommandError;
+use crate::project::Project;
 
 /// The configuration file that is read where no other is named.
 pub(crate) const CONFIG_FILE: &str = "flux-server.toml";
@@ -125,9 +126,17 @@ impl Config {
         Self::load(named.or(default), environment())
     }
 
-    /// The defaults and the environment alone.
-    pub(crate) fn of_environment() -> Result<Self, CommandError> {
-        Self::load(None, environment())
+    /// What `flux dev` runs with: the environment, and beside it what the project says.
+    pub(crate) fn of_project(project: &Project) -> Result<Self, CommandError> {
+        let mut config = Self::load(None, environment())?;
+        let is_set = |section, field| std::env::var_os(variable(section, field)).is_some();
+        if !is_set("storage", "data") {
+            config.storage.data = project.data();
+        }
+        if !is_set("access", "project") {
+            config.access.project = project.name();
+        }
+        Ok(config)
     }
 }
 

@@ -11,6 +11,8 @@ use serde::Serialize;
 
 use crate::config::{Config, Role};
 use crate::error::CommandError;
+use crate::project::Project;
+use crate::server::dev::SERVER_KEY_FILE;
 use crate::server::setup::{rules, server_keys};
 
 /// How much is read.
@@ -26,9 +28,8 @@ pub(crate) enum Depth {
 pub(crate) struct Subject {
     /// The configuration, or why there is none.
     pub(crate) config: Result<Config, CommandError>,
-    /// The file within the data folder that holds the server key, where the configuration does
-    /// not name one: `flux dev` makes it at its first start.
-    pub(crate) server_key: Option<&'static str>,
+    /// The project that `flux dev` runs with it, where it is not that of a server.
+    pub(crate) project: Option<Project>,
 }
 
 /// How bad a finding is.
@@ -90,7 +91,7 @@ pub(crate) fn examine(subject: &Subject, depth: Depth) -> Vec<Finding> {
     let mut findings = vec![
         Finding::ok("configuration", format!("is valid; data folder {}", data.display())),
         secret_key(subject, config),
-        egress(config),
+        egress(config, subject.project.as_ref()),
     ];
     findings.extend(disk::examine(data));
     let (running, of_store) = store::examine(data, depth);
@@ -119,8 +120,8 @@ fn configuration(error: &CommandError) -> Finding {
 
 fn secret_key(subject: &Subject, config: &Config) -> Finding {
     const CHECK: &str = "server key";
-    if let Some(file) = subject.server_key {
-        let path = config.storage.data.join(file);
+    if subject.project.is_some() {
+        let path = config.storage.data.join(SERVER_KEY_FILE);
         return if path.is_file() {
             readable_by_others(&path)
         } else {
@@ -149,20 +150,22 @@ fn readable_by_others(path: &Path) -> Finding {
     }
 }
 
-fn egress(config: &Config) -> Finding {
+fn egress(config: &Config, project: Option<&Project>) -> Finding {
     const CHECK: &str = "egress";
-    match rules("[egress] allow", &config.egress.allow) {
-        Ok(rules) if rules.is_empty() => Finding::ok(CHECK, "flows may call public addresses only"),
-        Ok(rules) => {
-            let message = format!(
-                "flows may call public addresses and {} other targets: {}",
-                rules.len(),
-                config.egress.allow.join(", ")
-            );
-            Finding::ok(CHECK, message)
+    let of_project = project.map_or(&[][..], |project| &project.file.egress.allow);
+    let mut targets: Vec<&str> = project.map(|_| "loopback").into_iter().collect();
+    for (place, allowed) in
+        [("[egress] allow", &config.egress.allow[..]), ("flux.json: egress.allow", of_project)]
+    {
+        if let Err(error) = rules(place, allowed) {
+            return Finding { check: CHECK, ..configuration(&error) };
         }
-        Err(error) => Finding { check: CHECK, ..configuration(&error) },
+        targets.extend(allowed.iter().map(String::as_str));
     }
+    if targets.is_empty() {
+        return Finding::ok(CHECK, "flows may call public addresses only");
+    }
+    Finding::ok(CHECK, format!("flows may call public addresses and {}", targets.join(", ")))
 }
 
 fn ports(config: &Config, running: Running) -> Vec<Finding> {

@@ -26,8 +26,9 @@ pub(super) fn examine(data: &Path, depth: Depth) -> (Running, Vec<Finding>) {
     let store = match SqliteStore::open(data, &options) {
         Ok(store) => store,
         Err(error) if error.code() == ErrorCode::DataFolderLocked => {
-            let finding = Finding::warning(CHECK, format!("is not checked: {error}"))
-                .hint("the server that uses it says how it is at /health; stop it to check the file");
+            let finding = Finding::warning(CHECK, format!("is not checked: {error}")).hint(
+                "the server that uses it says how it is at /ready of its gateway; stop it to check the file",
+            );
             return (Running::Yes, vec![finding]);
         }
         Err(error) => {

@@ -3,6 +3,7 @@
 //! Reading it never fails as a whole: a file that is not a flow is a finding about that file.
 //! Nothing here plans, publishes or watches.
 
+pub(crate) mod bundle;
 pub(crate) mod check;
 pub(crate) mod publish;
 pub(crate) mod template;
@@ -157,13 +158,16 @@ fn parse_project(text: &[u8]) -> Result<ProjectFile, (String, Option<String>)> {
 
 /// In which form a flow is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum FileForm {
+pub(crate) enum FileForm {
+    /// JSON.
     Json,
+    /// YAML 1.2.
     Yaml,
 }
 
 impl FileForm {
-    fn of(path: &Path) -> Option<Self> {
+    /// What the name of a file says.
+    pub(crate) fn of(path: &Path) -> Option<Self> {
         match path.extension()?.to_str()? {
             "json" => Some(Self::Json),
             "yaml" | "yml" => Some(Self::Yaml),
@@ -228,21 +232,34 @@ pub(crate) fn read_flow(path: &Path) -> Result<Flow, Diagnostic> {
 }
 
 fn parse_flow(text: &str, form: FileForm) -> Result<Flow, Diagnostic> {
+    flow_of(parse_tree(text, form)?)
+}
+
+/// Both forms become the same tree first, so that a wrong field is described in the same words.
+fn parse_tree(text: &str, form: FileForm) -> Result<Value, Diagnostic> {
     let syntax = |message: String| Diagnostic::error(ErrorCode::FlowSyntax, message);
-    // Both forms become the same tree first, so that a wrong field is described in the same words.
-    let tree: Value = match form {
-        FileForm::Json => serde_json::from_str(text).map_err(|error| syntax(format!("not JSON: {error}")))?,
+    match form {
+        FileForm::Json => serde_json::from_str(text).map_err(|error| syntax(format!("not JSON: {error}"))),
         FileForm::Yaml => {
             // `country: NO` is a text: only `true` and `false` are booleans, as YAML 1.2 has it.
             let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
             serde_saphyr::from_str_with_options(text, options)
-                .map_err(|error| syntax(format!("not YAML: {error}")))?
+                .map_err(|error| syntax(format!("not YAML: {error}")))
         }
-    };
+    }
+}
+
+/// Reads a flow out of its tree.
+fn flow_of(tree: Value) -> Result<Flow, Diagnostic> {
+    // Without this, serde would read an array as the fields in order.
+    if !tree.is_object() {
+        let message = "a flow is an object with `name`, `nodes` and `edges`";
+        return Err(Diagnostic::error(ErrorCode::FlowSyntax, message));
+    }
     serde_path_to_error::deserialize(tree).map_err(|error| {
         let place = error.path().to_string();
         let message = error.into_inner().to_string();
-        let finding = syntax(message.clone()).suggest(near_field(&message));
+        let finding = Diagnostic::error(ErrorCode::FlowSyntax, message.clone()).suggest(near_field(&message));
         if place == "." { finding } else { finding.at_field(place) }
     })
 }

@@ -39,15 +39,21 @@ pub(crate) struct ListedFlow {
     pub(crate) active_hash: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct Saved {
+/// A draft that was saved.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Saved {
     revision: u64,
+}
+
+/// Saves a flow as draft.
+pub(crate) async fn save(client: &Client, flow: &Flow) -> Result<Saved, CommandError> {
+    let definition = serde_json::to_value(flow).unwrap_or(Value::Null);
+    parse(client.post("/flows", &definition).await?)
 }
 
 /// Saves a flow as draft and publishes it.
 pub(crate) async fn publish(client: &Client, flow: &Flow) -> Result<Published, CommandError> {
-    let definition = serde_json::to_value(flow).unwrap_or(Value::Null);
-    let saved: Saved = parse(client.post("/flows", &definition).await?)?;
+    let saved = save(client, flow).await?;
     let path = format!("/flows/{}/publish", encode(&flow.name));
     parse(client.post(&path, &json!({"expected_revision": saved.revision})).await?)
 }

@@ -56,7 +56,12 @@ impl Template {
         match self {
             Self::Hello => &["flux run hello --input @input.json --wait"],
             Self::Orders => &["curl http://127.0.0.1:4000/hooks/orders --json @small.json"],
-            Self::GithubTriage => &["node receiver.mjs &", "node send.mjs deliveries/issues.opened.json"],
+            Self::GithubTriage => &[
+                "node receiver.mjs &",
+                "flux secrets set github_secret github-secret-of-the-example",
+                "flux secrets set chat_token chat-token-of-the-example",
+                "node send.mjs deliveries/issues.opened.json",
+            ],
         }
     }
 }
@@ -68,6 +73,26 @@ mod tests {
     use flux_nodes::Registry;
 
     use super::*;
+
+    /// Files that a page names: links and commands.
+    fn named(page: &str) -> impl Iterator<Item = &str> {
+        let words = page.split(|letter: char| letter.is_whitespace() || "()[]`@".contains(letter));
+        words.filter(|word| [".json", ".mjs", ".md"].iter().any(|ending| word.ends_with(ending)))
+    }
+
+    #[test]
+    fn the_pages_of_a_template_name_only_what_is_in_it() {
+        for template in Template::value_variants() {
+            let there: Vec<&str> = template.files().iter().map(|(path, _)| *path).collect();
+            let pages = template.files().iter().filter(|(path, _)| path.ends_with(".md"));
+            for (path, text) in pages.copied().chain(template.first_steps().iter().map(|step| ("", *step))) {
+                for name in named(text) {
+                    assert!(there.contains(&name), "{template:?}: {path} names {name}");
+                }
+                assert!(!text.contains("--test") && !text.contains(" 41 "), "{template:?}: {path}");
+            }
+        }
+    }
 
     #[test]
     fn every_flow_of_every_template_plans_without_a_remark() {

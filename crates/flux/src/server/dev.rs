@@ -60,7 +60,7 @@ pub(crate) async fn run(mut dev: DevSetup, mut out: Out) -> Result<Exit, Command
                     "gateway": plain(&running.gateway),
                     "console": plain(&running.console),
                     "key": running.key,
-                    "project": dev.project.name(),
+                    "project": dev.config.access.project,
                 })
                 .to_string(),
             );

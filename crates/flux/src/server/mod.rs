@@ -92,6 +92,7 @@ pub(crate) struct Server {
 
 /// What of the setup is needed once the engine runs.
 struct Remaining {
+    project: String,
     console_url: Option<String>,
     trusted_proxies: Vec<Network>,
     body: BodyLimits,
@@ -139,6 +140,7 @@ impl Server {
         let reopening = reopen::Reopening { store, options: setup.store, pause: setup.reopen_pause };
         tasks.spawn(reopening.run(engine.clone(), shutdown.clone()));
         let setup = Remaining {
+            project: setup.project,
             console_url: setup.console_url,
             trusted_proxies: setup.trusted_proxies,
             body: setup.body,
@@ -165,7 +167,7 @@ impl Server {
             registry: self.registry.clone(),
             vault: self.vault.clone(),
             clock: Arc::new(SystemClock::default()),
-            projects: Projects::only(access::TENANT),
+            projects: Projects::only(access::TENANT).named(&self.setup.project, access::TENANT),
             trusted_proxies: std::mem::take(&mut self.setup.trusted_proxies),
             console_url,
             limits: HttpLimits { body: self.setup.body },

@@ -121,6 +121,107 @@ fn flows_are_published_compared_and_exported() {
 }
 
 #[test]
+fn what_is_exported_is_imported_as_it_was() {
+    let webhook = r#"{"flux":1,"name":"zwei","description":"ä","nodes":[
+        {"key":"hook","type":"trigger.webhook","name":"In","config":{"path":"zwei","method":["PUT","POST"]},
+         "position":{"x":1.5,"y":-2},"notes":"first"},
+        {"key":"next","type":"data.set","config":{"values":{"z":1,"a":0.1,"big":9007199254740993,"n":null}},
+         "retry":{"attempts":3}}],
+        "edges":[{"from":"hook","to":"next"}],"settings":{"priority":3,"vars":{"b":1,"a":2}}}"#;
+    let old = Project::with(&[("flows/one.json", MANUAL), ("flows/two.json", webhook)]);
+    let new = Project::with(&[]);
+    let (_first, _second) = (old.dev(), new.dev());
+    for (arguments, file) in
+        [(&["flow", "export", "one"][..], "one.json"), (&["flow", "export", "--all"], "all.json")]
+    {
+        let exported = old.run(arguments).succeeded().out();
+        let path = new.write(file, &exported);
+        new.run(&["flow", "import", path.to_str().unwrap()]).succeeded();
+        assert_eq!(new.run(arguments).succeeded().out(), exported, "{arguments:?}");
+    }
+    let bundle: Value = serde_json::from_str(&old.run(&["flow", "export", "--all"]).out()).unwrap();
+    let names: Vec<&Value> = bundle["flows"].as_array().unwrap().iter().map(|flow| &flow["name"]).collect();
+    assert_eq!((&bundle["flux"], names), (&json!(1), vec![&json!("one"), &json!("zwei")]));
+    let hashes = |project: &Project| {
+        let listed = project.json(&["flow", "list"]).succeeded().value();
+        let mut flows = listed["items"].as_array().unwrap().clone();
+        flows.sort_by_key(|flow| flow["name"].to_string());
+        flows.iter().map(|flow| flow["active_hash"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(hashes(&new), hashes(&old));
+}
+
+const MANUAL: &str = r#"{"name":"one","nodes":[{"key":"start","type":"trigger.manual"}]}"#;
+
+#[test]
+fn an_import_comes_from_anywhere_and_may_stay_a_draft() {
+    let project = Project::with(&[]);
+    let server = project.dev();
+    let imported = project.with_input(&["flow", "import", "-", "--json"], MANUAL).succeeded().value();
+    assert_eq!(
+        imported["items"][0],
+        json!({"file": "standard input", "flow": "one", "state": "active", "version": 1, "diagnostics": []})
+    );
+    let yaml = "name: two\nnodes:\n  - key: start\n    type: trigger.manual\n";
+    let said = project.with_input(&["flow", "import", "-", "--draft"], yaml).succeeded().out();
+    assert_eq!(said.trim(), "✓ two is saved as draft");
+    assert_eq!(server.api("GET", "/flows/two", None).json()["state"], "draft");
+    let changed = MANUAL.replace("start", "begin");
+    project.with_input(&["flow", "import", "-"], &changed).succeeded();
+    let versions = server.api("GET", "/flows/one/versions", None).json();
+    assert_eq!(versions["items"].as_array().unwrap().len(), 2, "the version before is kept");
+    // Importing makes active: what is switched off is not exported.
+    let off = project.run(&["flow", "export", "--all"]).succeeded();
+    assert!(
+        !off.out().contains("two") && off.err().contains("two is left out: it is draft"),
+        "{}",
+        off.err()
+    );
+}
+
+#[test]
+fn of_a_bundle_with_one_bad_flow_nothing_is_imported() {
+    let project = Project::with(&[]);
+    let server = project.dev();
+    let bad = r#"{"name":"bad","nodes":[{"key":"a","type":"trigger.manul"}]}"#;
+    let path = project.write("all.json", &format!(r#"{{"flux":1,"flows":[{MANUAL},{bad},{{"nodez":1}}]}}"#));
+    let ran = project.run(&["flow", "import", path.to_str().unwrap()]).exits(1);
+    for part in
+        ["all.json: flows[1] (bad) was not imported", "node a, type", "did you mean `trigger.manual`?"]
+    {
+        assert!(ran.out().contains(part), "{part}: {}", ran.out());
+    }
+    assert!(ran.out().contains("flows[2]") && ran.out().contains("write `nodes`"), "{}", ran.out());
+    assert!(ran.err().contains("nothing was imported"), "{}", ran.err());
+    assert_eq!(server.api("GET", "/flows", None).json()["items"], json!([]));
+    let said = project.json(&["flow", "import", "all.json"]).exits(1).value();
+    let states: Vec<&Value> = said["items"].as_array().unwrap().iter().map(|item| &item["state"]).collect();
+    assert_eq!(states, ["untouched", "refused", "refused"]);
+    project.run(&["flow", "import", "none.json"]).exits(3);
+    project.run(&["flow", "import"]).exits(2);
+    project.run(&["flow", "export"]).exits(2);
+    project.run(&["flow", "export", "one", "--all"]).exits(2);
+    project.run(&["flow", "import", "all.json", "--server", "http://127.0.0.1:9"]).exits(5);
+}
+
+#[test]
+fn long_lists_have_pages() {
+    let project = Project::with(&[]);
+    let _server = project.dev();
+    for name in ["a", "b", "c"] {
+        project.run(&["secrets", "set", name, "value"]).succeeded();
+        project.run(&["keys", "create", name, "--scope", "flows:read"]).succeeded();
+    }
+    for list in ["secrets", "keys"] {
+        let first = project.run(&[list, "list", "--limit", "2"]).succeeded();
+        let cursor = first.err().trim().strip_prefix("more with --cursor ").unwrap().to_owned();
+        let rest = project.run(&[list, "list", "--cursor", &cursor]).succeeded();
+        assert_eq!(first.out().lines().count(), 3, "{}", first.out());
+        assert!(rest.err().is_empty() && rest.out().lines().count() >= 2, "{}{}", rest.out(), rest.err());
+    }
+}
+
+#[test]
 fn a_signal_is_waited_for_and_delivered_once() {
     let flow = json!({
         "name": "waits",

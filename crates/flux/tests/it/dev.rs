@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Project, Server, eventually, flux};
+use crate::harness::{DEV, Project, Server, eventually, flux};
 
 fn order(id: &str, total: u64) -> Value {
     json!({"id": id, "customer": "Ada", "items": [{"name": "Thing", "price": total}]})
@@ -147,6 +147,27 @@ fn the_ready_line_has_exactly_what_is_documented_and_the_log_follows() {
     assert_eq!((mode(".flux/dev.json"), mode(".flux/server.key")), (0o600, 0o600));
     // Generous: builds for tests are slow, and machines that run them are busy.
     assert!(server.started_in < Duration::from_secs(5), "{:?}", server.started_in);
+}
+
+#[test]
+fn a_project_is_reached_by_its_name_and_by_default() {
+    let hook = r#"{"name":"a","nodes":[{"key":"hook","type":"trigger.webhook","config":{"path":"x"}}]}"#;
+    let project = Project::with(&[("flows/a.json", hook)]);
+    let server = project.dev();
+    for (path, status) in [("/hooks/x", 202), ("/p/test/hooks/x", 202), ("/p/other/hooks/x", 404)] {
+        assert_eq!(server.hook(path, &json!({})).status, status, "{path}");
+    }
+}
+
+#[test]
+fn variables_reach_the_development_server() {
+    let project = Project::of_template("hello");
+    let mut command = flux();
+    command.args(DEV).current_dir(project.path()).env("FLUX_STORAGE_DATA", "elsewhere");
+    let server = Server::start(command.env("FLUX_ACCESS_PROJECT", "named"));
+    assert_eq!(server.ready["project"], "named");
+    assert!(project.path().join("elsewhere/flux.db").is_file());
+    assert!(!project.path().join(".flux/flux.db").exists());
 }
 
 #[test]

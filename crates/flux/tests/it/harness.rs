@@ -71,6 +71,16 @@ impl Project {
         Ran::new(flux().args(arguments).current_dir(self.path()).output().unwrap(), arguments)
     }
 
+    /// Runs a command in the folder with this on its standard input.
+    pub(crate) fn with_input(&self, arguments: &[&str], input: &str) -> Ran {
+        let mut command = flux();
+        command.args(arguments).current_dir(self.path());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        Ran::new(child.wait_with_output().unwrap(), arguments)
+    }
+
     /// Runs a command in the folder with `--json`.
     pub(crate) fn json(&self, arguments: &[&str]) -> Ran {
         let arguments: Vec<&str> = arguments.iter().copied().chain(["--json"]).collect();

@@ -1,5 +1,10 @@
 //! Commands that need no server: init, validate, openapi, completions, version, doctor.
 
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use base64::Engine as _;
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use serde_json::json;
 
 use crate::harness::{Project, flux};
@@ -84,6 +89,71 @@ fn documents_are_printed_without_a_server() {
 fn help_goes_without_colours_into_a_pipe() {
     let ran = Project::with(&[]).run(&["review", "approve", "--help"]).succeeded();
     assert!(ran.out().contains("Example") && !ran.out().contains('\u{1b}'), "{}", ran.out());
+}
+
+/// The certificate of 127.0.0.1 is not what is asked for here, so every handshake fails; why tells
+/// whether its authority is trusted.
+#[test]
+fn authorities_of_the_machine_are_trusted() {
+    const AUTHORITY: &[u8] = include_bytes!("../../../egress/tests/it/tls/authority.der");
+    let address = tls_server();
+    let project = Project::with(&[]);
+    let encoded = base64::engine::general_purpose::STANDARD.encode(AUTHORITY);
+    let lines: Vec<&str> =
+        encoded.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
+    let text = format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"));
+    let file = project.write("authority.pem", &text);
+    let ask = |variables: &[(&str, &str)]| {
+        let mut command = flux();
+        command.args(["executions", "--server", &format!("https://{address}")]).current_dir(project.path());
+        let output = command.envs(variables.iter().copied()).output().unwrap();
+        assert_eq!(output.status.code(), Some(5));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let unknown = ask(&[]);
+    assert!(unknown.contains("UnknownIssuer"), "{unknown}");
+    let known = ask(&[("SSL_CERT_FILE", file.to_str().unwrap())]);
+    assert!(known.contains("not valid for name"), "{known}");
+}
+
+/// A server with a certificate for `tls.test` that ends after each handshake.
+fn tls_server() -> SocketAddr {
+    const SERVER: &[u8] = include_bytes!("../../../egress/tests/it/tls/server.der");
+    const SERVER_KEY: &[u8] = include_bytes!("../../../egress/tests/it/tls/server-key.der");
+    let config =
+        rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![CertificateDer::from(SERVER)], PrivatePkcs8KeyDer::from(SERVER_KEY).into())
+            .unwrap();
+    let config = Arc::new(config);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut session = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
+            // The client refuses: that is what is looked at.
+            let _ = session.complete_io(&mut stream);
+        }
+    });
+    address
+}
+
+#[test]
+fn the_doctor_knows_what_a_project_allows() {
+    let examine = |file: &str| {
+        let project = Project::with(&[]);
+        project.write("flux.json", file);
+        let said = project.json(&["doctor"]).value();
+        let found = said["checks"].as_array().unwrap().iter();
+        let found = found.filter(|one| ["configuration", "egress"].contains(&one["check"].as_str().unwrap()));
+        found.map(|one| one["message"].as_str().unwrap().to_owned()).collect::<Vec<_>>().join("; ")
+    };
+    assert!(examine(r#"{"name": "a"}"#).ends_with("public addresses and loopback"));
+    assert!(examine(r#"{"egress": {"allow": ["10.0.0.0/8"]}}"#).ends_with("loopback, 10.0.0.0/8"));
+    assert!(examine(r#"{"egress": {"allow": ["10.0.0.0/99"]}}"#).contains("flux.json: egress.allow"));
+    assert!(examine(r#"{"egres": {}}"#).contains("unknown field `egres`"));
 }
 
 #[test]

@@ -254,6 +254,10 @@ mod tests {
         assert_eq!((lost.at("/value"), lost.at("/warnings/0/path")), (().into(), "order.totl".into()));
         let wrong = preview(json!({"template": "{{ order. }}", "context": context})).await;
         assert_eq!(wrong.at("/error/code"), "template_syntax");
+        for bomb in ["{{ repeat('a', 1000000000) }}", "{{ repeat(repeat('a', 2000000), 3) }}"] {
+            let stopped = preview(json!({"template": bomb})).await;
+            assert_eq!(stopped.at("/error/code"), "template_budget", "{bomb}");
+        }
         let secret = preview(json!({"template": "{{ secrets.token }}"})).await;
         assert_eq!(secret.at("/value"), json!({"$secret": "token"}));
     }

@@ -10,7 +10,8 @@ use flux_core::template::{Scope, Warnings};
 use flux_engine::{ActivePlan, EngineError};
 use flux_model::{Diagnostic, ErrorCode, ProjectId, Tenant, Timestamp, Value};
 use flux_triggers::form::Form;
-use flux_triggers::webhook::{Route, Router, Webhook};
+use flux_triggers::route::{Route, Router};
+use flux_triggers::webhook::Webhook;
 use parking_lot::RwLock;
 use tokio::sync::{Mutex, MutexGuard, watch};
 
@@ -22,7 +23,7 @@ const FORM: &str = "trigger.form";
 /// The webhooks and forms of all projects at one moment.
 #[derive(Debug, Default)]
 pub(crate) struct Deployed {
-    pub(crate) hooks: Router,
+    pub(crate) hooks: Router<Webhook>,
     forms: HashMap<(ProjectId, String), Arc<FormRoute>>,
 }
 
@@ -141,7 +142,7 @@ impl Deployed {
 }
 
 enum Trigger {
-    Webhook(Box<Route>),
+    Webhook(Box<Route<Webhook>>),
     Form(Box<FormRoute>),
     Other,
 }
@@ -160,7 +161,7 @@ fn read_trigger(tenant: Tenant, plan: &Plan, now: Timestamp) -> Result<Trigger, 
     match node.node_type.as_str() {
         WEBHOOK => {
             let webhook = Webhook::parse(&config()?).map_err(at_node)?;
-            Ok(Trigger::Webhook(Box::new(Route { tenant, flow, node: node.key.clone(), webhook })))
+            Ok(Trigger::Webhook(Box::new(Route { tenant, flow, node: node.key.clone(), target: webhook })))
         }
         FORM => {
             let form = Form::parse(&config()?).map_err(at_node)?;

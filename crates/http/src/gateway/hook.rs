@@ -10,7 +10,8 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use flux_engine::{Admission, TriggerKind};
 use flux_model::{ErrorCode, Tenant};
-use flux_triggers::webhook::{Delivery, Found, InputError, Method, Route};
+use flux_triggers::route::{Found, Method, Route};
+use flux_triggers::webhook::{Delivery, InputError, Webhook};
 use http::request::Parts;
 use http::{HeaderValue, header};
 
@@ -90,18 +91,23 @@ pub(super) async fn receive_hook(State(app): State<Shared>, request: Request) ->
     let (tenant, path) = select(&app, &parts.headers, parts.uri.path()).await?;
     let (route, params) = find(&app, tenant, &parts, path)?;
     let address = client(&app, &parts);
-    if !route.webhook.allows(address) {
+    if !route.target.allows(address) {
         return Err(HookError::Address(address));
     }
     let body = body::read(&parts.headers, body, app.limits.body).await?;
-    verify(&app, tenant, route.webhook.signature(), (&parts.headers, &body)).await?;
+    verify(&app, tenant, route.target.signature(), (&parts.headers, &body)).await?;
     let admission = admission(tenant, &route, &params, (&parts, &body))?;
-    Ok(start(&app, admission, &route.webhook).await?)
+    Ok(start(&app, admission, &route.target).await?)
 }
 
 type Params = Vec<(String, String)>;
 
-fn find(app: &Shared, tenant: Tenant, parts: &Parts, path: &str) -> Result<(Arc<Route>, Params), HookError> {
+fn find(
+    app: &Shared,
+    tenant: Tenant,
+    parts: &Parts,
+    path: &str,
+) -> Result<(Arc<Route<Webhook>>, Params), HookError> {
     let path = path.strip_prefix("/hooks/").ok_or(HookError::NothingHere)?;
     match app.deployments.current().hooks.find(tenant.project, parts.method.as_str(), path) {
         Found::Route { route, params } => Ok((route, params)),
@@ -118,15 +124,15 @@ fn client(app: &Shared, parts: &Parts) -> IpAddr {
 
 fn admission(
     tenant: Tenant,
-    route: &Route,
+    route: &Route<Webhook>,
     params: &[(String, String)],
     (parts, body): (&Parts, &[u8]),
 ) -> Result<Admission, InputError> {
     let headers = &parts.headers;
     let delivery =
         Delivery { method: parts.method.as_str(), params, query: parts.uri.query(), headers, body };
-    let input = route.webhook.input(&delivery)?;
-    let key = route.webhook.idempotency_key(&route.flow, &route.node, headers, &input);
+    let input = route.target.input(&delivery)?;
+    let key = route.target.idempotency_key(&route.flow, &route.node, headers, &input);
     let mut admission = Admission::new(tenant, &route.flow, TriggerKind::Webhook, input);
     admission.idempotency_key = key;
     admission.request_id = RequestId::in_parts(parts).as_str().to_owned();
@@ -240,6 +246,31 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_delivery_replayed_with_its_signature_starts_nothing_and_a_late_one_is_refused() {
+        use base64::Engine as _;
+        use hmac::{Hmac, KeyInit, Mac};
+        let signature = json!({"scheme": "standard", "secret": "{{ secrets.hook }}"});
+        let world = world(json!({"path": "x", "signature": signature})).await;
+        world.console("PUT /secrets/hook").json(json!({"value": "whsec_c2VjcmV0"})).send().await.is(204);
+        let seconds = (world.app.clock.now().millis() / 1_000).to_string();
+        let mut mac = Hmac::<sha2::Sha256>::new_from_slice(b"secret").unwrap();
+        mac.update(format!("msg_1.{seconds}.{{}}").as_bytes());
+        let signed = base64::engine::general_purpose::STANDARD.encode(mac.finalize().into_bytes());
+        let send = async |id: &str| {
+            let call = world.gateway("POST /hooks/x").body("{}").header("webhook-id", id);
+            let call = call.header("webhook-timestamp", &seconds);
+            call.header("webhook-signature", &format!("v1,{signed}")).send().await
+        };
+        let first = send("msg_1").await.is(202).at("/id");
+        assert_eq!(send("msg_1").await.is(202).at("/id"), first, "a replay is the same execution");
+        send("msg_2").await.is(401).has_code("signature_invalid").says("does not match");
+        world.clock.advance(301_000);
+        send("msg_1").await.is(401).has_code("signature_invalid").says("301 s away; 300 s are tolerated");
+        let all = world.console("GET /executions").send().await.is(200);
+        assert_eq!(all.at("/items").as_array().map(Vec::len), Some(1));
+    }
+
+    #[tokio::test]
     async fn the_last_nodes_output_is_the_answer() {
         let world = world(json!({"path": "x", "respond": "last"})).await;
         let answer = world.gateway("POST /hooks/x").json(json!({"n": 7})).send().await.is(200);
@@ -295,6 +326,10 @@ mod tests {
         huge.send().await.is(413).says("BODY_BYTES_MAX");
         let plain = world.gateway("POST /hooks/x").body("{").header("content-type", "text/plain");
         plain.send().await.is(202);
+        let zipped = world.gateway("POST /hooks/x").body("\x1f").header("content-encoding", "gzip");
+        let refused =
+            zipped.send().await.is(415).has_code("media_type_unsupported").says("encoded as `gzip`");
+        assert_eq!(refused.header("accept-encoding"), "identity");
     }
 
     #[tokio::test]

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use flux_model::Tenant;
 use http::{HeaderMap, header};
+use percent_encoding::percent_decode_str;
 
 use crate::access::caller::{Unauthenticated, authenticate, bearer};
 use crate::access::key;
@@ -62,7 +63,8 @@ impl Projects {
             return Ok((None, path));
         };
         let rest = &path["/p/".len() + name.len()..];
-        self.by_name.get(name).map(|tenant| (Some(*tenant), rest)).ok_or(NoProject)
+        let name = percent_decode_str(name).decode_utf8().map_err(|_| NoProject)?;
+        self.by_name.get(&*name).map(|tenant| (Some(*tenant), rest)).ok_or(NoProject)
     }
 }
 
@@ -102,8 +104,10 @@ mod tests {
     }
 
     fn check(host: &str, path: &str, expected: Option<(u128, &str)>) {
-        let projects =
-            Projects::only(tenant(0)).named("shop", tenant(1)).at_host("Shop.example.com", tenant(2));
+        let projects = Projects::only(tenant(0))
+            .named("shop", tenant(1))
+            .named("my shop", tenant(3))
+            .at_host("Shop.example.com", tenant(2));
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, host.parse().unwrap());
         let found = projects.of_path(path).ok().map(|(of_path, rest)| {
@@ -116,6 +120,8 @@ mod tests {
     fn host_goes_before_path_before_default() {
         check("a.example.com", "/hooks/x", Some((0, "/hooks/x")));
         check("a.example.com", "/p/shop/hooks/x", Some((1, "/hooks/x")));
+        check("a.example.com", "/p/my%20shop/hooks/%20", Some((3, "/hooks/%20")));
+        check("a.example.com", "/p/%ff/hooks/x", None);
         check("shop.EXAMPLE.com:4000", "/hooks/x", Some((2, "/hooks/x")));
         check("shop.example.com", "/p/shop/hooks/x", Some((2, "/hooks/x")));
         check("a.example.com", "/p/other/hooks/x", None);

@@ -49,12 +49,17 @@ mod tests {
         let world = World::start().await;
         world.publish(crate::testing::hook_flow("a", serde_json::json!({"path": "x"}))).await;
         let good = world.key("gone", &[]).await;
-        let mut unknown = good.clone();
-        unknown.replace_range(30..34, "AAAA");
+        let mut mistyped = good.clone();
+        mistyped.replace_range(30..34, "AAAA");
         let call =
             |token: &str| world.gateway("POST /hooks/x").header("authorization", &format!("Bearer {token}"));
         call(&good).send().await.is(202);
         call("eyJhbGciOiJIUzI1NiJ9.e30.x").send().await.is(202);
-        call(&unknown).send().await.is(202);
+        call(&mistyped).send().await.is(202);
+        let keys = world.console("GET /keys").send().await.is(200);
+        let keys = keys.at("/items").as_array().unwrap().clone();
+        let id = keys.iter().find(|key| key["name"] == "gone").unwrap()["id"].as_str().unwrap().to_owned();
+        world.console(&format!("DELETE /keys/{id}")).send().await.is(204);
+        call(&good).send().await.is(401).has_code("unauthenticated");
     }
 }

@@ -22,14 +22,10 @@ pub(super) enum SignatureError {
 impl From<SignatureError> for Problem {
     fn from(error: SignatureError) -> Self {
         match &error {
-            SignatureError::Refused(refusal) => match refusal {
-                Refusal::HeaderMissing(_)
-                | Refusal::HeaderRepeated(_)
-                | Refusal::HeaderMalformed(_)
-                | Refusal::Stale { .. }
-                | Refusal::Mismatch => Self::new(ErrorCode::SignatureInvalid, error.to_string()),
-                Refusal::SecretEmpty | Refusal::SecretMalformed => Self::unusable_secret(&error),
-            },
+            SignatureError::Refused(refusal) if refusal.code() == ErrorCode::SecretMissing => {
+                Self::unusable_secret(&error)
+            }
+            SignatureError::Refused(refusal) => Self::new(refusal.code(), error.to_string()),
             SignatureError::Secret(SecretError::Unavailable { .. }) => {
                 tracing::error!(%error, "a webhook was refused");
                 Self::new(ErrorCode::StorageUnavailable, ErrorCode::StorageUnavailable.summary())

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use flux_model::call::{BoundaryCall, CallKind};
 use flux_model::effect::Response;
-use flux_model::error::{ErrorClass, ErrorCode, Failure, NodeError};
+use flux_model::error::{ErrorAnswer, ErrorClass, ErrorCode, Failure, NodeError};
 use flux_model::event::{Event, Recorded, TaskOutput, TimerKey};
 use flux_model::execution::{ExecutionResult, WaitOn};
 use flux_model::journal::{Entry, JournalEvent, LogLevel, Record};
@@ -26,6 +26,7 @@ fn golden() -> BTreeMap<&'static str, Record> {
         ("v1-waits.json", Record::new(numbered(12, waits())).0),
         ("v1-timers.json", Record::new(numbered(40, timers())).0),
         ("v1-rerun-and-cancelled.json", Record::new(numbered(0, rerun_and_cancelled())).0),
+        ("v1-function-failed.json", Record::new(numbered(0, function_failed())).0),
         ("v1-limit-exceeded.json", Record::new(numbered(90, limit_exceeded())).0),
         ("v1-stored-value.json", Record::new(numbered(7, stored_value())).0),
     ])
@@ -117,6 +118,7 @@ fn answered() -> Vec<JournalEvent> {
             r#"{"method":"GET","url":"https://crm.example.com/customers/7","headers":{"authorization":"Bearer [secret:crm]"}}"#,
         ),
         result: Ok(customer.clone()),
+        site: None,
     };
     let path = NodePath::root("customer");
     let response = Response {
@@ -159,6 +161,28 @@ fn answered() -> Vec<JournalEvent> {
     ]
 }
 
+fn function_failed() -> Vec<JournalEvent> {
+    let call = BoundaryCall {
+        kind: CallKind::Database,
+        target: "select stock".into(),
+        started_at: at(3),
+        duration_us: 210,
+        request: json(r#"{"table":"stock","operation":"select","where":{"sku":"A-1"}}"#),
+        result: Ok(json(r#"{"rows":[{"sku":"A-1","left":0}]}"#)),
+        site: Some("functions/create_order.ts:12:20".into()),
+    };
+    let path = NodePath::root("run");
+    let failure = Failure {
+        stack: Some("Error: sold out\n    at functions/create_order.ts:14:11".into()),
+        answer: Some(Box::new(ErrorAnswer { status: 409, code: "sold_out".into() })),
+        ..Failure::permanent(ErrorCode::HttpStatus, "sold out")
+    };
+    vec![
+        JournalEvent::Called { path: path.clone(), attempt: 1, call },
+        input(Event::Completed { path, attempt: 1, result: Err(failure) }),
+    ]
+}
+
 fn retried_and_failed() -> Vec<JournalEvent> {
     let path = NodePath::root("loop").element(3).child("send");
     let failure = Failure {
@@ -176,9 +200,10 @@ fn retried_and_failed() -> Vec<JournalEvent> {
         message: failure.message.clone(),
         class: failure.class,
         provider_status: failure.provider_status,
-        stack: None,
+        stack: failure.stack.clone(),
         at: at(9),
         call: failure.call,
+        answer: failure.answer.clone(),
     };
     let last = NodeError {
         class: ErrorClass::Permanent,
@@ -194,6 +219,7 @@ fn retried_and_failed() -> Vec<JournalEvent> {
         duration_us: 12,
         request: Value::Null,
         result: Err(failure.clone()),
+        site: None,
     };
     vec![
         JournalEvent::Called { path: path.clone(), attempt: 1, call },

@@ -1,29 +1,28 @@
 //! `code.run`: runs a piece of TypeScript.
-//!
-//! The functions runtime is not part of this build: the node checks its config, and fails.
 
 use flux_model::error::Failure;
 use flux_model::event::TaskOutput;
 use flux_model::node_type::{NodeKind, Ports};
-use flux_model::{ErrorCode, Purity, Shape, Value};
-use futures::future::BoxFuture;
+use flux_model::{Purity, Shape, Value};
+use futures::future::{BoxFuture, FutureExt};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::function_call::run_code;
 use crate::attempt::Attempt;
 use crate::definition::{Executor, NodeDefinition};
+use crate::functions::Code;
 
 pub(crate) struct CodeRun;
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "checked only: nothing in this build runs it")]
 pub(crate) struct Config {
-    /// The code: the body of an async function that gets `input` and returns the output.
+    /// The code: the body of an async function that gets `input` and `ctx` and returns the output.
     code: String,
     /// What the code gets. The node's input where absent.
     #[serde(default)]
-    input: Value,
+    input: Option<Value>,
 }
 
 impl NodeDefinition for CodeRun {
@@ -32,7 +31,7 @@ impl NodeDefinition for CodeRun {
     const SUMMARY: &'static str = "Runs a piece of TypeScript.";
     const KIND: NodeKind = NodeKind::Task;
     const PURITY: Purity = Purity::Effect;
-    const EXECUTOR: Executor<Self::Config> = Executor::Effect(refuse);
+    const EXECUTOR: Executor<Self::Config> = Executor::Effect(run);
 
     type Config = Config;
 
@@ -45,7 +44,12 @@ impl NodeDefinition for CodeRun {
     }
 }
 
-fn refuse<'a>(_: Config, _: &'a Attempt<'a>) -> BoxFuture<'a, Result<TaskOutput, Failure>> {
-    let message = "`code.run` needs the functions runtime, which is not part of this build";
-    Box::pin(std::future::ready(Err(Failure::permanent(ErrorCode::RuntimeMissing, message))))
+fn run<'a>(config: Config, attempt: &'a Attempt<'a>) -> BoxFuture<'a, Result<TaskOutput, Failure>> {
+    let input = config.input.unwrap_or_else(|| attempt.call().input.clone());
+    let code = Code::Inline { text: config.code };
+    async move {
+        let output = run_code(attempt, code, input, (Value::Null, Value::Null)).await?;
+        Ok(TaskOutput::main(output.value))
+    }
+    .boxed()
 }

@@ -19,6 +19,7 @@ mod logic_switch;
 #[cfg(test)]
 mod tests;
 mod trigger_form;
+mod trigger_function;
 mod trigger_manual;
 mod trigger_schedule;
 mod trigger_webhook;
@@ -34,6 +35,7 @@ pub(crate) fn register_all(registry: &mut Registry) {
     registry.register::<trigger_webhook::TriggerWebhook>();
     registry.register::<trigger_schedule::TriggerSchedule>();
     registry.register::<trigger_form::TriggerForm>();
+    registry.register::<trigger_function::TriggerFunction>();
     registry.register::<http_request::HttpRequest>();
     registry.register::<logic_if::LogicIf>();
     registry.register::<logic_switch::LogicSwitch>();

@@ -30,6 +30,12 @@ const CONTRACT: &[(&str, Purity, &str, &str)] = &[
         "cron every_ms timezone overlap catch_up_ms",
         "scheduled_at previous_at",
     ),
+    (
+        "trigger.function",
+        Purity::Pure,
+        "route! method auth answer cors rate_limit input_schema timeout_ms",
+        "input headers user method",
+    ),
     ("trigger.form", Purity::Pure, "path! title! description schema! submit_label success_message", ""),
     (
         "http.request",
@@ -56,7 +62,7 @@ const CONTRACT: &[(&str, Purity, &str, &str)] = &[
         "content comment decided_by",
     ),
     ("code.run", Purity::Effect, "code! input", ""),
-    ("function.call", Purity::Effect, "function! input", "output"),
+    ("function.call", Purity::Effect, "function! input bundle headers user", "output response"),
 ];
 
 fn find(name: &str) -> NodeType {

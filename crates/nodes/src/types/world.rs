@@ -80,7 +80,7 @@ impl World {
         let setup = Setup::new(Policy::with_loopback(), Arc::new(OneSecret), Arc::new(files.clone()));
         let tenant = Tenant { organization: OrganizationId::from_bits(1), project: ProjectId::from_bits(2) };
         let egress = Egress::new(setup).unwrap();
-        let context = RunContext { tenant, egress, cancel: CancellationToken::new() };
+        let context = RunContext { tenant, egress, functions: None, cancel: CancellationToken::new() };
         Self { files, context, registry: Registry::standard() }
     }
 

@@ -85,6 +85,7 @@ impl Sample {
             idempotency_key: None,
             priority: 0,
             concurrency_key: None,
+            replaced_by: None,
             status: self.status,
             waits: Vec::new(),
             input: String::new(),

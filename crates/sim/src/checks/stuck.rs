@@ -30,8 +30,9 @@ pub(crate) fn check(
                 row.waits.iter().find_map(|wait| waits_in_vain(wait, durable, &review))
             }
         };
-        let orphaned =
-            || is_orphan(row, durable).then(|| "its parent, which waited for it, is over".to_owned());
+        let orphaned = || {
+            is_orphan(row, durable).then(|| "its parent, which waited for it, does not any more".to_owned())
+        };
         if let Some(reason) = reason.or_else(orphaned) {
             return Err(Violation::new(CHECK, format!("{} ({}): {reason}", row.id, row.flow)));
         }
@@ -90,15 +91,13 @@ fn queued_in_vain(row: &ExecutionRow, durable: &Durable, plans: &Plans) -> Optio
     (limit == 0 || holders < limit).then(|| format!("it is queued, but {holders} of {limit} slots are taken"))
 }
 
-/// A child that is waited for ends with its parent.
+/// Whether nobody waits any more for a child that somebody waited for.
 fn is_orphan(row: &ExecutionRow, durable: &Durable) -> bool {
-    let parent = row.parent.as_ref().and_then(|parent| durable.get(&parent.execution));
-    let over = parent.is_some_and(|parent| parent.row.status.is_terminal());
-    over && !row.status.is_terminal() && row.trigger == AWAITED
+    let Some(parent) = row.parent.as_ref().filter(|parent| parent.awaited) else { return false };
+    let waits = durable.get(&parent.execution).map_or(&[][..], |parent| &parent.row.waits);
+    let awaited = waits.iter().any(|wait| wait.on == WaitOn::Child { execution: row.id });
+    !row.status.is_terminal() && !awaited
 }
-
-/// The trigger of children that are waited for.
-pub(crate) const AWAITED: &str = "flow.call";
 
 #[cfg(test)]
 mod tests {
@@ -150,10 +149,10 @@ mod tests {
     fn orphans_and_the_unfinished_are_noticed() {
         let orphan = |row: &mut ExecutionRow| {
             waiting(WaitOn::Signal { name: "s".to_owned(), until: None })(row);
-            row.trigger = AWAITED.to_owned();
-            row.parent = Some(Parent { execution: ExecutionId::from_bits(7), path: NodePath::root("n1") });
+            let (execution, path) = (ExecutionId::from_bits(7), NodePath::root("n1"));
+            row.parent = Some(Parent { execution, path, awaited: true });
         };
-        check_row(orphan, None, "is over");
+        check_row(orphan, None, "does not any more");
         let sample = Sample::delayed();
         let open = Durable::from([(sample.id, Kept { row: sample.row(), entries: Vec::new() })]);
         assert!(check_all_over(&open).unwrap_err().what.contains("cannot be driven"));

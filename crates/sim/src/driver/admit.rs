@@ -6,14 +6,12 @@ use flux_core::session::{Commit, Session};
 use flux_model::error::Failure;
 use flux_model::event::Event;
 use flux_model::{ErrorCode, ExecutionId, ExecutionKind};
-use flux_store::admission::{ConcurrencyRule, DebounceRule, RateRule};
 use flux_store::executions::Parent;
 use flux_store::{Accept, Command, Held, NewExecution, Outcome, TimerName};
 
 use super::deliver::apply_all;
 use super::{Ack, Applicant, Live, Message, Receipt, Tail, input_of};
 use crate::checks::acknowledged::Told;
-use crate::checks::stuck::AWAITED;
 use crate::disk::tenant;
 use crate::stored;
 use crate::violation::Violation;
@@ -73,17 +71,13 @@ impl World {
     fn accept(&mut self, admission: &Admission, terms: Terms, first: Option<&Commit>) -> Accept {
         let now = self.timeline.wall();
         let input = input_of(&admission.started);
-        let waits = match &admission.applicant {
-            Applicant::Client { .. } => false,
-            Applicant::Node { wait, .. } => *wait,
-        };
         let execution = NewExecution {
             id: admission.id,
             tenant: tenant(),
             kind: ExecutionKind::Flow,
             flow: admission.flow.clone(),
             version: self.plans[&admission.flow].id().to_owned(),
-            trigger: if waits { AWAITED.to_owned() } else { "api".to_owned() },
+            trigger: "api".to_owned(),
             request_id: String::new(),
             parent: admission.parent.clone(),
             depth: admission.depth,
@@ -94,22 +88,9 @@ impl World {
         Accept {
             execution,
             idempotency_key: admission.idempotency_key.clone(),
-            debounce: terms.debounce.map(|one| DebounceRule {
-                key: one.key,
-                period: one.start_at.since(now),
-                longest: one.max_ms.map(std::time::Duration::from_millis),
-            }),
-            rate: terms.rate.map(|one| RateRule {
-                key: one.key,
-                limit: one.limit,
-                period: std::time::Duration::from_millis(one.period_ms),
-                burst: one.burst,
-            }),
-            concurrency: terms.concurrency.map(|one| ConcurrencyRule {
-                key: one.key,
-                limit: one.limit,
-                overflow: one.overflow,
-            }),
+            debounce: terms.debounce,
+            rate: terms.rate,
+            concurrency: terms.concurrency,
             first: first.map(|commit| stored::step(commit, now, &mut self.disk.objects)),
             held: Some(Held { bytes, objects: Vec::new() }),
             at: now,

@@ -18,17 +18,11 @@ use crate::world::World;
 impl World {
     /// Carries out effects whose commit is durable. The process may die after any of them.
     pub(super) fn carry_out(&mut self, id: ExecutionId, effects: Vec<Effect>) {
-        for (number, effect) in effects.iter().enumerate() {
+        for effect in effects {
             if self.crashes_here() || self.process.is_none() {
                 return;
             }
-            match called_off(effect, &effects[number + 1..]) {
-                Some((path, attempt)) => {
-                    let failure = Failure::permanent(ErrorCode::Cancelled, "called off before it began");
-                    self.send(Message::failed(id, path, attempt, failure));
-                }
-                None => self.perform(id, effect.clone()),
-            }
+            self.perform(id, effect);
         }
     }
 
@@ -64,7 +58,7 @@ impl World {
             Effect::Respond(response) => self.told.push((id, Told::Answered { response })),
             Effect::Finish(result) => {
                 self.told.push((id, Told::Ended { result: result.clone() }));
-                if let Some(Parent { execution, path }) = self.disk.row(id).and_then(|row| row.parent) {
+                if let Some(Parent { execution, path, .. }) = self.disk.row(id).and_then(|row| row.parent) {
                     self.send(Message::ended(execution, path, id, result));
                 }
             }
@@ -117,7 +111,7 @@ impl World {
             id: call.child,
             flow: call.flow,
             started: Event::Started { input: call.input, recorded: None },
-            parent: Some(Parent { execution: id, path: call.path }),
+            parent: Some(Parent { execution: id, path: call.path, awaited: call.wait }),
             depth,
             idempotency_key: None,
             applicant,
@@ -159,36 +153,12 @@ impl World {
             }
             Ack::Child { child } => {
                 // A repetition is ignored too, while the parent waits for the child.
-                let waits = self.live(message.to).map(|live| live.session.state().waits(usize::MAX));
-                let awaited = |wait: &flux_model::Wait| {
-                    wait.on == flux_model::execution::WaitOn::Child { execution: *child }
-                };
-                if !waits.is_some_and(|waits| waits.iter().any(awaited)) {
+                if !self.live(message.to).is_some_and(|live| live.session.state().awaits(*child)) {
                     self.cancel_child(*child);
                 }
             }
         }
     }
-}
-
-/// An attempt that the same commit calls off again is not begun.
-fn called_off(effect: &Effect, later: &[Effect]) -> Option<(flux_model::NodePath, u32)> {
-    let (path, attempt) = match effect {
-        Effect::Run(call) => (&call.path, call.attempt),
-        Effect::StartChild(call) => (&call.path, call.attempt),
-        Effect::SendSignal { path, attempt, .. } => (path, *attempt),
-        Effect::Record(_)
-        | Effect::Abort { .. }
-        | Effect::SetTimer { .. }
-        | Effect::ClearTimer { .. }
-        | Effect::OpenReview(_)
-        | Effect::CloseReview { .. }
-        | Effect::CancelChild { .. }
-        | Effect::Respond(_)
-        | Effect::Finish(_) => return None,
-    };
-    let abort = Effect::Abort { path: path.clone(), attempt };
-    later.contains(&abort).then(|| (path.clone(), attempt))
 }
 
 const fn is_begun(status: ExecutionStatus) -> bool {

@@ -1,17 +1,13 @@
 //! The life of a process: death, restart, and its timers.
 
-use std::collections::BTreeMap;
-
 use flux_model::event::{Event, TimerKey};
 use flux_model::execution::{Wait, WaitOn};
-use flux_model::flow::Overflow;
 use flux_model::{ExecutionId, ExecutionStatus, Timestamp};
 use flux_store::command::Release;
 use flux_store::{Command, ExecutionRow, TimerName};
 
-use super::{Message, Process, Receipt};
+use super::{Ack, Message, Process, Receipt};
 use crate::checks::durable::{self, Durable};
-use crate::checks::stuck::AWAITED;
 use crate::checks::{acknowledged, elements, ending, graph, once, retries};
 use crate::disk::tenant;
 use crate::violation::Violation;
@@ -132,13 +128,16 @@ impl World {
                     self.send(Message::ended(row.id, node, execution, result.clone()));
                 }
             }
-            let parent = row.parent.as_ref().and_then(|parent| durable.get(&parent.execution));
-            let unwanted = parent.is_some_and(|parent| parent.row.status.is_terminal());
-            if unwanted && row.trigger == AWAITED {
-                self.cancel_child(row.id);
+            if row.replaced_by.is_some() {
+                self.make_room(vec![row.id]);
+            }
+            if let Some(parent) = row.parent.clone().filter(|parent| parent.awaited) {
+                // The parent may know nothing of it yet, or want nothing of it any more.
+                let event = Event::ChildStarted { path: parent.path, child: row.id };
+                let ack = Ack::Child { child: row.id };
+                self.send(Message { to: parent.execution, event, ack });
             }
         }
-        self.make_room(self.surplus(durable));
     }
 
     fn waits_of(&mut self, row: &ExecutionRow) -> Vec<Wait> {
@@ -146,26 +145,6 @@ impl World {
             Some(live) => live.session.state().waits(usize::MAX),
             None => row.waits.clone(),
         }
-    }
-
-    /// Executions over the limit of a flow that cancels the oldest: the order to cancel them may
-    /// have been lost.
-    fn surplus(&self, durable: &Durable) -> Vec<ExecutionId> {
-        let mut active: BTreeMap<(&str, &str), Vec<ExecutionId>> = BTreeMap::new();
-        for row in durable.values().map(|kept| &kept.row) {
-            let holds = matches!(row.status, ExecutionStatus::Running | ExecutionStatus::Waiting);
-            if let Some(key) = row.concurrency_key.as_deref().filter(|_| holds) {
-                active.entry((&row.flow, key)).or_default().push(row.id);
-            }
-        }
-        let mut surplus = Vec::new();
-        for ((flow, _), ids) in active {
-            let rule = self.plans.get(flow).and_then(|plan| plan.settings().concurrency.as_ref());
-            let Some(rule) = rule.filter(|rule| rule.overflow == Overflow::CancelOldest) else { continue };
-            let over = ids.len().saturating_sub(rule.limit as usize);
-            surplus.extend(ids.into_iter().take(over));
-        }
-        surplus
     }
 
     /// Fires what is due by the wall clock.

@@ -17,8 +17,8 @@ use crate::column::{self, Columns, Id, KINDS, STATUSES};
 macro_rules! columns {
     () => {
         "id, organization, project, kind, flow, version, trigger_type, request_id, parent, parent_path,
-        depth, idempotency_key, priority, concurrency_key, status, waits, input, output, error_code,
-        error_message, error_node, started_at, ended_at, next_seq, journal_bytes"
+        parent_awaited, depth, idempotency_key, priority, concurrency_key, replaced_by, status, waits, input,
+        output, error_code, error_message, error_node, started_at, ended_at, next_seq, journal_bytes"
     };
 }
 
@@ -47,8 +47,7 @@ pub(crate) fn list(
     }
     let mut items = Vec::with_capacity(found.len());
     for id in found {
-        let id = ExecutionId::from_bits(u128::from_be_bytes(id));
-        items.extend(get(connection, tenant, id)?);
+        items.extend(get(connection, tenant, execution_id(id))?);
     }
     Ok(Page::cut(items, page.rows(), |row| row.id.bits()))
 }
@@ -262,6 +261,7 @@ fn read(columns: &mut Columns<'_, '_>) -> rusqlite::Result<ExecutionRow> {
         idempotency_key: columns.get()?,
         priority: columns.get()?,
         concurrency_key: columns.get()?,
+        replaced_by: columns.get::<Option<Id>>()?.map(execution_id),
         status: columns.status()?,
         waits: columns.json_option()?.unwrap_or_default(),
         input: columns.get()?,
@@ -274,11 +274,17 @@ fn read(columns: &mut Columns<'_, '_>) -> rusqlite::Result<ExecutionRow> {
     })
 }
 
+fn execution_id(id: Id) -> ExecutionId {
+    ExecutionId::from_bits(u128::from_be_bytes(id))
+}
+
 fn read_parent(columns: &mut Columns<'_, '_>) -> rusqlite::Result<Option<Parent>> {
     let (execution, path) = (columns.get::<Option<Id>>()?, columns.get::<Option<String>>()?);
+    let awaited = columns.get::<Option<bool>>()?.unwrap_or_default();
     Ok(execution.zip(path).map(|(execution, path)| Parent {
-        execution: ExecutionId::from_bits(u128::from_be_bytes(execution)),
+        execution: execution_id(execution),
         path: NodePath::from(path.as_str()),
+        awaited,
     }))
 }
 

@@ -1,7 +1,7 @@
 //! Admission: duplicates, debounce, rate and concurrency, in that order.
 
+use flux_model::admission::{DebounceRule, RateRule, Slot};
 use flux_model::{ExecutionId, ExecutionStatus, Timestamp};
-use flux_store::admission::{DebounceRule, RateRule, Slot};
 use flux_store::command::{Accept, Held, NewExecution};
 use flux_store::{Outcome, TimerName};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -103,8 +103,8 @@ fn place(connection: &Connection, accept: &Accept) -> rusqlite::Result<Outcome> 
     match rule.decide(slots::active(connection, key)?) {
         Slot::Free { cancel: 0 } => start(connection, accept, Vec::new()),
         Slot::Free { cancel } => {
-            let oldest = slots::oldest(connection, key, cancel)?;
-            start(connection, accept, oldest)
+            let replaced = slots::replace_oldest(connection, key, cancel, new.id)?;
+            start(connection, accept, replaced)
         }
         Slot::Queue => {
             insert_queued(connection, accept, None)?;
@@ -149,11 +149,11 @@ fn insert(connection: &Connection, accept: &Accept, placed: &Placed<'_>) -> rusq
     let step = accept.first.as_ref().filter(|_| placed.started_at.is_some());
     let stored = StoredChange::of(step.and_then(|step| step.change.as_ref()))?;
     let sql = "INSERT INTO executions (id, organization, project, kind, flow, version, trigger_type,
-            request_id, parent, parent_path, depth, idempotency_key, priority, debounce_key,
-            concurrency_key, concurrency_limit, overflow, status, waits, input, output, error_code,
-            error_message, error_node, started_at, ended_at, next_seq, journal_bytes)
+            request_id, parent, parent_path, parent_awaited, depth, idempotency_key, priority,
+            debounce_key, concurrency_key, concurrency_limit, overflow, status, waits, input, output,
+            error_code, error_message, error_node, started_at, ended_at, next_seq, journal_bytes)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,
-            ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28)";
+            ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29)";
     let parameters = params![
         new.id.bits().to_be_bytes(),
         column::organization(new.tenant),
@@ -165,6 +165,7 @@ fn insert(connection: &Connection, accept: &Accept, placed: &Placed<'_>) -> rusq
         new.request_id,
         new.parent.as_ref().map(|parent| parent.execution.bits().to_be_bytes()),
         new.parent.as_ref().map(|parent| parent.path.as_str()),
+        new.parent.as_ref().map(|parent| parent.awaited),
         new.depth,
         accept.idempotency_key,
         new.priority,

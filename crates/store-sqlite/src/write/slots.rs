@@ -1,7 +1,7 @@
 //! Slots of concurrency keys: counted from the executions that run or wait, never kept beside them.
 
+use flux_model::admission::{ConcurrencyRule, Slot};
 use flux_model::{ExecutionId, Tenant, Timestamp};
-use flux_store::admission::{ConcurrencyRule, Slot};
 use flux_store::command::{PROMOTED_MAX, Promote, Release};
 use flux_store::{Outcome, TimerName};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -32,19 +32,29 @@ pub(super) fn active(connection: &Connection, key: Key<'_>) -> rusqlite::Result<
     statement.query_row(params![key.project(), key.flow, key.key], |row| Columns::of(row).count())
 }
 
-/// The first holders of slots in order of acceptance.
-pub(super) fn oldest(
+/// Notes that the first holders of slots in order of acceptance are to be cancelled for another
+/// execution; says which. The first to replace one stays.
+pub(super) fn replace_oldest(
     connection: &Connection,
     key: Key<'_>,
     count: u64,
+    by: ExecutionId,
 ) -> rusqlite::Result<Vec<ExecutionId>> {
-    let sql = "SELECT id FROM executions INDEXED BY executions_slots
+    let sql = "SELECT accepted, id FROM executions INDEXED BY executions_slots
         WHERE project = ?1 AND flow = ?2 AND concurrency_key = ?3 AND status IN (1, 2) AND status <= 2
         ORDER BY accepted LIMIT ?4";
     let mut statement = connection.prepare_cached(sql)?;
     let parameters = params![key.project(), key.flow, key.key, column::number(count)];
-    let ids = statement.query_map(parameters, |row| Columns::of(row).bits().map(ExecutionId::from_bits))?;
-    ids.collect()
+    let read = |row: &rusqlite::Row<'_>| {
+        let mut columns = Columns::of(row);
+        Ok((columns.get::<i64>()?, ExecutionId::from_bits(columns.bits()?)))
+    };
+    let oldest: Vec<_> = statement.query_map(parameters, read)?.collect::<rusqlite::Result<_>>()?;
+    for (accepted, _) in &oldest {
+        let sql = "UPDATE executions SET replaced_by = ifnull(replaced_by, ?2) WHERE accepted = ?1";
+        execute(connection, sql, params![accepted, by.bits().to_be_bytes()])?;
+    }
+    Ok(oldest.into_iter().map(|(_, id)| id).collect())
 }
 
 /// Gives free slots to queued executions: highest priority first, then in order of acceptance.
@@ -109,8 +119,8 @@ pub(super) fn release(connection: &Connection, release: &Release) -> rusqlite::R
     if let Some(rule) = &found.rule {
         let key = Key { tenant: release.tenant, flow: &found.flow, key: &rule.key };
         slot = rule.decide(active(connection, key)?);
-        if let Slot::Free { cancel } = slot {
-            cancelled = oldest(connection, key, cancel)?;
+        if let Slot::Free { cancel: cancel @ 1.. } = slot {
+            cancelled = replace_oldest(connection, key, cancel, release.execution)?;
         }
     }
     let (status, started_at, outcome) = match slot {

@@ -23,6 +23,7 @@ pub(super) fn scripts() -> Vec<Script> {
         rate_limit(),
         debouncing(),
         debouncing_into_a_queue(),
+        debouncing_in_place_of_another(),
         without_first_step(),
     ]
 }
@@ -170,6 +171,11 @@ fn cancelling_oldest() -> Script {
         ],
         afterwards: |store| {
             assert_eq!(store.slots(tenant(1), "f", "k"), Ok(Slots { active: 4, queued: 0 }));
+            for (n, by) in [(1, Some(4)), (2, Some(3)), (3, Some(5)), (4, None), (5, None)] {
+                let row = store.execution(tenant(1), execution(n)).expect("the store works");
+                let replaced = row.expect("it was accepted").replaced_by;
+                assert_eq!(replaced, by.map(execution), "what replaces {n}");
+            }
         },
     }
 }
@@ -283,6 +289,32 @@ fn debouncing_into_a_queue() -> Script {
         afterwards: |store| {
             assert_eq!(status(store, 2), ExecutionStatus::Running);
             assert_eq!(store.next_timer(), Ok(Some(at(6_100))));
+        },
+    }
+}
+
+fn debouncing_in_place_of_another() -> Script {
+    let limited = |n| accepting(n, |accept| accept.concurrency = slots(1, Overflow::CancelOldest));
+    let event = accepting(2, |accept| {
+        accept.debounce = debounce(100, 100);
+        accept.concurrency = slots(1, Overflow::CancelOldest);
+    });
+    let cancelling = |n| Outcome::Started { cancel: vec![execution(n)] };
+    Script {
+        name: "a debounced execution replaces the oldest when it is released",
+        steps: vec![
+            (limited(1), started()),
+            (event, Outcome::Queued { starts_at: Some(at(2_100)) }),
+            (limited(3), cancelling(1)),
+            (append(1, 1, ending(1, 4_000)), promoted(&[])),
+            (release(2, 5_000), cancelling(3)),
+        ],
+        afterwards: |store| {
+            let by = |n| {
+                let row = store.execution(tenant(1), execution(n)).expect("the store works");
+                row.expect("it was accepted").replaced_by
+            };
+            assert_eq!((by(1), by(2), by(3)), (Some(execution(3)), None, Some(execution(2))));
         },
     }
 }

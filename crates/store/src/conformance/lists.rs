@@ -27,7 +27,7 @@ fn check_list(store: &dyn Store, filter: &ExecutionFilter, expected: &[u32]) {
 }
 
 fn filters() -> Script {
-    let parent = || Some(Parent { execution: execution(1), path: NodePath::root("call") });
+    let parent = |awaited| Some(Parent { execution: execution(1), path: NodePath::root("call"), awaited });
     let step_of = |n: u32, accept: &mut crate::command::Accept| match n % 3 {
         0 => accept.first = Some(ending(0, i64::from(n) * 1_000)),
         1 => accept.first = Some(failing(0, i64::from(n) * 1_000)),
@@ -40,7 +40,7 @@ fn filters() -> Script {
             new.flow = if n % 2 == 0 { "even" } else { "odd" }.into();
             new.kind = if n > 10 { ExecutionKind::Function } else { ExecutionKind::Flow };
             new.request_id = format!("trace {}", n / 5);
-            new.parent = parent().filter(|_| n > 8);
+            new.parent = parent(n % 2 == 0).filter(|_| n > 8);
         });
         (command, started())
     });

@@ -1,6 +1,7 @@
 //! Random but sensible commands: a number decides everything, so a failing list of numbers shrinks
 //! and repeats.
 
+use flux_model::admission::RateRule;
 use flux_model::execution::{Wait, WaitOn};
 use flux_model::flow::Overflow;
 use flux_model::review::ReviewStatus;
@@ -10,7 +11,6 @@ use super::sample::{
     accept, at, debounce, ending, failing, held, request, review, slots, step, tenant, timer,
 };
 use crate::access::{DataKeyRow, KeyRow, ProjectRow, SecretRow};
-use crate::admission::RateRule;
 use crate::command::{Accept, Append, Command, Promote, Release, Retain, StatusChange, Step};
 use crate::executions::{ExecutionFilter, ExecutionRow, Parent};
 use crate::flows::{FlowState, PublishFlow, RestoreFlow, SaveDraft, SetFlowState};
@@ -107,7 +107,8 @@ fn accepting(n: u32, draw: &mut Draw, tenant: Tenant, store: &dyn Store) -> Resu
     let mut accept = accept(n);
     let new = &mut accept.execution;
     new.id = reused.as_ref().map_or(new.id, |row| row.id);
-    new.parent = reused.map(|row| Parent { execution: row.id, path: NodePath::root("call") });
+    new.parent =
+        reused.map(|row| Parent { execution: row.id, path: NodePath::root("call"), awaited: draw.one_in(2) });
     new.tenant = tenant;
     new.flow = draw.pick(&FLOWS).into();
     new.kind = draw.pick(&[ExecutionKind::Flow, ExecutionKind::Flow, ExecutionKind::Function]);

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use flux_model::admission::{ConcurrencyRule, DebounceRule, RateRule};
 use flux_model::event::{Event, TimerKey};
 use flux_model::flow::Overflow;
 use flux_model::journal::{Entry, JournalEvent, Record};
@@ -12,7 +13,6 @@ use flux_model::{
     Value,
 };
 
-use crate::admission::{ConcurrencyRule, DebounceRule, RateRule};
 use crate::command::{Accept, Append, Command, Held, NewExecution, StatusChange, Step};
 use crate::executions::ErrorSummary;
 use crate::timers::{Timer, TimerName};

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use flux_model::admission::{ConcurrencyRule, DebounceRule, Slot};
 use flux_model::{ExecutionId, ExecutionStatus, Tenant, Timestamp};
 
 use super::state::{Kept, Nested, State, nested};
-use crate::admission::{ConcurrencyRule, DebounceRule, Slot};
 use crate::command::{Accept, Held, NewExecution, PROMOTED_MAX, Release};
 use crate::executions::ExecutionRow;
 use crate::outcome::Outcome;
@@ -119,6 +119,7 @@ impl State {
     }
 
     fn start(&mut self, accept: &Accept, cancel: Vec<ExecutionId>) -> Outcome {
+        self.replace(&cancel, accept.execution.id);
         let kept = self.insert(accept, ExecutionStatus::Running);
         kept.row.started_at = Some(accept.at);
         match &accept.first {
@@ -167,9 +168,18 @@ impl State {
         match slot {
             Slot::Free { cancel } => {
                 kept.run(release.at);
-                Outcome::Started { cancel: oldest(active, cancel) }
+                let cancel = oldest(active, cancel);
+                self.replace(&cancel, release.execution);
+                Outcome::Started { cancel }
             }
             Slot::Queue | Slot::Drop => Outcome::Queued { starts_at: None },
+        }
+    }
+
+    /// Notes that these are to be cancelled for another one. The first to replace one stays.
+    fn replace(&mut self, older: &[ExecutionId], by: ExecutionId) {
+        for id in older {
+            self.executions.get_mut(id).expect("it holds a slot").row.replaced_by.get_or_insert(by);
         }
     }
 
@@ -266,6 +276,7 @@ fn row(accept: &Accept, status: ExecutionStatus) -> ExecutionRow {
         idempotency_key: accept.idempotency_key.clone(),
         priority: new.priority,
         concurrency_key: accept.concurrency.as_ref().map(|rule| rule.key.clone()),
+        replaced_by: None,
         status,
         waits: Vec::new(),
         input: new.input,

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use flux_model::admission::ConcurrencyRule;
 use flux_model::{ExecutionId, KeyId, ProjectId, ReviewId, Tenant, Timestamp};
 
 use crate::access::{DataKeyRow, KeyRow, ProjectRow, SecretRow};
-use crate::admission::ConcurrencyRule;
 use crate::executions::{ExecutionRow, JournalRecord};
 use crate::flows::{FlowRow, FlowVersionRow};
 use crate::reviews::ReviewRow;

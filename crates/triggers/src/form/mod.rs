@@ -16,8 +16,8 @@ use serde::Deserialize;
 use self::field::Field;
 pub use self::page::content_security_policy;
 pub use self::submission::{Encoding, Rejected};
+use crate::route::PathPattern;
 use crate::schema::Schema;
-use crate::webhook::PathPattern;
 
 /// Fields of one form.
 pub const FORM_FIELDS_MAX: usize = 100;

@@ -11,7 +11,7 @@ use super::{Scheme, Webhook};
 use crate::urlencoded;
 
 /// Headers whose values the flow must not see: they are the caller's credentials.
-const MASKED_HEADERS: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
+const MASKED_HEADERS: [&str; 4] = ["authorization", "cookie", "proxy-authorization", "x-api-key"];
 const MASK: &str = "[masked]";
 /// Characters of a delivery id that are kept as they are; a longer one is hashed.
 const DELIVERY_ID_CHARS_MAX: usize = 128;
@@ -131,7 +131,8 @@ fn text_or_null(bytes: &[u8]) -> Value {
     std::str::from_utf8(bytes).map_or(Value::Null, Value::from)
 }
 
-fn visible(headers: &HeaderMap) -> Value {
+/// The headers as an object, the caller's credentials masked.
+pub(crate) fn visible(headers: &HeaderMap) -> Value {
     let mut members = Object::new();
     for name in headers.keys() {
         let values: Vec<_> =

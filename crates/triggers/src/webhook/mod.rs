@@ -1,14 +1,13 @@
 //! `trigger.webhook`: which request belongs to which flow, whether it is genuine, and what the
 //! flow sees of it.
 //!
-//! Parsing a config gives a [`Webhook`]; a [`Router`] finds the one a request is for; then, in
+//! Parsing a config gives a [`Webhook`]; a [`crate::route::Router`] finds the one a request is for; then, in
 //! this order, [`Webhook::allows`] checks the address, [`SignatureConfig::verify`] the signature
 //! over the bytes as received, and only then [`Webhook::input`] reads the body. This module never
 //! answers a request and never resolves a secret.
 
 mod address;
 mod input;
-mod route;
 mod signature;
 
 use std::net::IpAddr;
@@ -21,9 +20,10 @@ use serde::{Deserialize, Serialize};
 
 use self::address::AllowList;
 pub use self::address::{ALLOW_RULES_MAX, InvalidRange};
+pub(crate) use self::input::visible;
 pub use self::input::{Delivery, InputError};
-pub use self::route::{Clash, Found, PATH_BYTES_MAX, PATH_SEGMENTS_MAX, PathPattern, Route, Router};
 pub use self::signature::{Refusal, Scheme, SignatureConfig, TOLERANCE_S_DEFAULT, TOLERANCE_S_MAX};
+use crate::route::{Method, Methods, PathPattern, Target};
 
 /// How long a caller waits for the flow's answer where the config does not say, in milliseconds.
 pub const TIMEOUT_MS_DEFAULT: u64 = 30_000;
@@ -57,54 +57,6 @@ pub struct WebhookConfig {
     /// Whether the output holds the body as it was received, as `raw`.
     #[serde(default)]
     pub raw: bool,
-}
-
-/// One method or several.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum Methods {
-    /// One.
-    One(Method),
-    /// Several.
-    Several(Vec<Method>),
-}
-
-impl Default for Methods {
-    fn default() -> Self {
-        Self::One(Method::Post)
-    }
-}
-
-/// A method that a webhook can answer to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum Method {
-    /// `GET`
-    Get,
-    /// `HEAD`
-    Head,
-    /// `POST`
-    Post,
-    /// `PUT`
-    Put,
-    /// `PATCH`
-    Patch,
-    /// `DELETE`
-    Delete,
-}
-
-impl Method {
-    /// The method as it is written in a request.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Get => "GET",
-            Self::Head => "HEAD",
-            Self::Post => "POST",
-            Self::Put => "PUT",
-            Self::Patch => "PATCH",
-            Self::Delete => "DELETE",
-        }
-    }
 }
 
 /// When and with what the caller is answered.
@@ -150,10 +102,7 @@ impl Webhook {
             .map_err(|error| wrong.push(config::invalid("allow_ips", error.to_string())))
             .ok()
             .flatten();
-        let methods = match parsed.method {
-            Methods::One(method) => vec![method],
-            Methods::Several(methods) => methods,
-        };
+        let methods = parsed.method.list();
         if methods.is_empty() {
             wrong.push(config::invalid("method", "an empty list of methods answers to nothing"));
         }
@@ -177,16 +126,6 @@ impl Webhook {
         }
     }
 
-    /// The path below `/hooks/`.
-    pub fn path(&self) -> &PathPattern {
-        &self.path
-    }
-
-    /// The methods it answers to.
-    pub fn methods(&self) -> &[Method] {
-        &self.methods
-    }
-
     /// When and with what the caller is answered.
     pub fn respond(&self) -> Respond {
         self.respond
@@ -206,6 +145,18 @@ impl Webhook {
     /// from a proxy that is trusted.
     pub fn allows(&self, peer: IpAddr) -> bool {
         self.allowed.as_ref().is_none_or(|allowed| allowed.contains(peer))
+    }
+}
+
+impl Target for Webhook {
+    const PREFIX: &'static str = "/hooks/";
+
+    fn path(&self) -> &PathPattern {
+        &self.path
+    }
+
+    fn methods(&self) -> &[Method] {
+        &self.methods
     }
 }
 

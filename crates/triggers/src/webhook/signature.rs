@@ -99,7 +99,7 @@ impl Refusal {
             | Self::HeaderRepeated(_)
             | Self::HeaderMalformed(_)
             | Self::Stale { .. }
-            | Self::Mismatch => ErrorCode::Unauthenticated,
+            | Self::Mismatch => ErrorCode::SignatureInvalid,
         }
     }
 }
@@ -290,6 +290,23 @@ mod tests {
     ) {
         let list = [("webhook-id", id), ("webhook-timestamp", time), ("webhook-signature", signature)];
         check(Scheme::Standard, WHSEC, &list, expected);
+    }
+
+    #[test]
+    fn a_refusal_is_the_senders_or_the_operators() {
+        let senders = [
+            Refusal::HeaderMissing("a".into()),
+            Refusal::HeaderRepeated("a".into()),
+            Refusal::HeaderMalformed("a".into()),
+            Refusal::Stale { away_s: 2, tolerance_s: 1 },
+            Refusal::Mismatch,
+        ];
+        for refusal in senders {
+            assert_eq!(refusal.code(), ErrorCode::SignatureInvalid, "{refusal}");
+        }
+        for refusal in [Refusal::SecretEmpty, Refusal::SecretMalformed] {
+            assert_eq!(refusal.code(), ErrorCode::SecretMissing, "{refusal}");
+        }
     }
 
     #[test]

@@ -20,7 +20,7 @@ const FORMS: &str = "/forms";
 pub(super) fn show(dev: &DevSetup, running: &DevServer, changes: &[Change], out: &mut Out) {
     let label = |text: &str| paint(style::DIM, format!("{text:<9}"));
     out.line("");
-    out.line(format!("  {} {}", paint(style::STRONG, "Flux"), dev.project.name()));
+    out.line(format!("  {} {}", paint(style::STRONG, "Flux"), dev.config.access.project));
     out.line("");
     out.line(format!("  {}{}", label("Gateway"), plain(&running.gateway)));
     out.line(format!("  {}{}", label("Console"), plain(&running.console)));

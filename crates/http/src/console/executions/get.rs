@@ -166,6 +166,42 @@ mod tests {
         assert_eq!(waiting.at("/nodes/1/wait/on"), "review");
     }
 
+    /// Writes what nobody can read at the end of a journal.
+    async fn damage(world: &World, id: &str) {
+        use flux_store::{Append, Command, Step};
+        let (tenant, execution) = (world.tenant, id.parse().unwrap());
+        let row = world.app.reader().query(move |store| store.execution(tenant, execution)).await.unwrap();
+        let expected_next_seq = row.unwrap().next_seq;
+        let step = Step { record: b"{\"v\":1,\"noise".to_vec(), entries: 1, ..Step::default() };
+        let append = Append { tenant, execution, expected_next_seq, step };
+        world.app.engine.submit(Command::Append(Box::new(append))).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_journal_whose_end_is_damaged_is_named_and_the_rest_is_served() {
+        let world = World::start().await;
+        world.publish(review_flow("a")).await;
+        let (good, bad) = (world.run("a").await, world.run("a").await);
+        damage(&world, &bad).await;
+        let shown = world.console(&format!("GET /executions/{bad}")).send().await.is(200);
+        assert_eq!(
+            (shown.at("/status"), shown.at("/unreadable/code")),
+            ("waiting".into(), "journal_corrupt".into())
+        );
+        assert!(shown.at("/unreadable/message").as_str().unwrap().contains(&bad), "{}", shown.text());
+        for part in ["journal", "logs"] {
+            let refused = world.console(&format!("GET /executions/{bad}/{part}")).send().await.is(500);
+            refused.has_code("journal_corrupt");
+            world.console(&format!("GET /executions/{good}/{part}")).send().await.is(200);
+        }
+        let list = world.console("GET /executions").send().await.is(200);
+        assert_eq!(list.at("/items").as_array().map(Vec::len), Some(2));
+        let path = format!("POST /reviews/{}/decision", world.review_of(&good).await);
+        let approve = serde_json::json!({"action": "approve", "expected_version": 1});
+        world.console(&path).json(approve).send().await.is(200);
+        assert_eq!(world.settled(&good).await.at("/status"), "succeeded");
+    }
+
     #[tokio::test]
     async fn ids_are_checked() {
         let world = World::start().await;

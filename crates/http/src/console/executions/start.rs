@@ -10,17 +10,19 @@ use flux_engine::{
 };
 use flux_model::execution::ExecutionResult;
 use flux_model::{ErrorCode, ExecutionId, ExecutionStatus, Value};
+use flux_store::ExecutionRow;
 use http::{StatusCode, header};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
-use super::view::ErrorView;
+use super::error::ExecutionError;
+use super::get::find;
+use super::view::{ErrorView, WaitView};
 use crate::access::caller::Caller;
 use crate::app::Shared;
 use crate::body::Json;
 use crate::console::API;
 use crate::query::Named;
-use crate::refusal::EngineRefusal;
 use crate::request_id::RequestId;
 use crate::schema;
 use crate::text_limit::TextLimit;
@@ -66,7 +68,8 @@ fn read_key<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>
     IDEMPOTENCY_KEY.read_optional(deserializer)
 }
 
-/// An execution that was accepted; with its result, if it was waited for and has ended.
+/// An execution that was accepted: where it stands, if it was waited for, and its result, if it
+/// has ended.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct StartedExecution {
     /// Its id.
@@ -78,15 +81,15 @@ pub(crate) struct StartedExecution {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<schema::ExecutionStatus>)]
     status: Option<ExecutionStatus>,
-    /// Whether an earlier execution with the same idempotency key answers.
-    duplicate: bool,
+    /// What it waits for; empty unless it is waiting.
+    waits: Vec<WaitView>,
     /// The output, if it succeeded.
-    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<serde_json::Value>)]
     output: Option<Value>,
     /// Why it did not end well.
-    #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<ErrorView>,
+    /// Whether an earlier execution with the same idempotency key answers.
+    duplicate: bool,
 }
 
 /// Starts an execution of a flow. With `wait_ms`, waits for its end.
@@ -101,16 +104,22 @@ pub(crate) async fn start_execution(
     Extension(request_id): Extension<RequestId>,
     Named(name): Named<String>,
     Json(request): Json<StartRequest>,
-) -> Result<Response, EngineRefusal> {
+) -> Result<Response, ExecutionError> {
     let wait = request.wait_ms;
     let admission = admission(&caller, &request_id, name, request);
     let Some(timeout) = wait else {
         let admitted = app.engine.admit(admission).await.map_err(EngineError::from)?;
-        return Ok(answer(admitted, None));
+        return Ok(StartedExecution::of(&admitted).into_response());
     };
     let waiting = Waiting { until: Until::End, timeout };
-    let (admitted, ended) = app.engine.run(admission, waiting).await?;
-    Ok(answer(admitted, Some(ended)))
+    let (admitted, answer) = app.engine.run(admission, waiting).await?;
+    let mut started = StartedExecution::of(&admitted);
+    match answer {
+        Answer::Ended(result) => started.ended(result),
+        Answer::Pending(status) => started.pending(status, find(&app, caller.tenant, admitted.id).await?),
+        Answer::Responded(_) => {}
+    }
+    Ok(started.into_response())
 }
 
 fn admission(caller: &Caller, request_id: &RequestId, name: String, request: StartRequest) -> Admission {
@@ -124,25 +133,44 @@ fn admission(caller: &Caller, request_id: &RequestId, name: String, request: Sta
     admission
 }
 
-fn answer(admitted: Admitted, ended: Option<Answer>) -> Response {
-    let (status, output, error) = match ended {
-        None | Some(Answer::Responded(_)) => (None, None, None),
-        Some(Answer::Pending(status)) => (Some(status), None, None),
-        Some(Answer::Ended(result)) => {
-            let status = Some(result.status());
-            match result {
-                ExecutionResult::Succeeded { output } => (status, Some(output), None),
-                ExecutionResult::Failed { error } => (status, None, Some(ErrorView::from(error))),
-                ExecutionResult::Cancelled { reason } => (status, None, Some(cancelled(reason))),
-            }
+impl StartedExecution {
+    fn of(admitted: &Admitted) -> Self {
+        Self {
+            id: admitted.id,
+            kind: "flow",
+            status: None,
+            waits: Vec::new(),
+            output: None,
+            error: None,
+            duplicate: admitted.outcome == AdmittedAs::Duplicate,
         }
-    };
-    let over = status.is_some_and(ExecutionStatus::is_terminal);
-    let code = if over { StatusCode::OK } else { StatusCode::ACCEPTED };
-    let duplicate = admitted.outcome == AdmittedAs::Duplicate;
-    let body = StartedExecution { id: admitted.id, kind: "flow", status, duplicate, output, error };
-    let location = format!("{API}/executions/{}", admitted.id);
-    (code, [(header::LOCATION, location)], Json(body)).into_response()
+    }
+
+    fn ended(&mut self, result: ExecutionResult) {
+        self.status = Some(result.status());
+        match result {
+            ExecutionResult::Succeeded { output } => self.output = Some(output),
+            ExecutionResult::Failed { error } => self.error = Some(error.into()),
+            ExecutionResult::Cancelled { reason } => self.error = Some(cancelled(reason)),
+        }
+    }
+
+    /// It stood at `status` when the wait was given up. What it waits for is known if it still does.
+    fn pending(&mut self, status: ExecutionStatus, row: ExecutionRow) {
+        self.status = Some(status);
+        if status == row.status {
+            self.waits = row.waits.into_iter().map(WaitView::from).collect();
+        }
+    }
+}
+
+impl IntoResponse for StartedExecution {
+    fn into_response(self) -> Response {
+        let over = self.output.is_some() || self.error.is_some();
+        let code = if over { StatusCode::OK } else { StatusCode::ACCEPTED };
+        let location = format!("{API}/executions/{}", self.id);
+        (code, [(header::LOCATION, location)], Json(self)).into_response()
+    }
 }
 
 fn cancelled(reason: String) -> ErrorView {
@@ -177,6 +205,23 @@ mod tests {
         let request = json!({"wait_ms": 5_000});
         let failed = world.console("POST /flows/b/executions").json(request).send().await.is(200);
         assert_eq!((failed.at("/status"), failed.at("/error/node")), ("failed".into(), "next".into()));
+    }
+
+    #[tokio::test]
+    async fn an_answer_holds_what_every_answer_about_an_execution_holds() {
+        let world = World::start().await;
+        world.publish(flow("a")).await;
+        world.publish(crate::testing::review_flow("b")).await;
+        let request = json!({"wait_ms": 50});
+        let ended = world.console("POST /flows/a/executions").json(request.clone()).send().await.is(200);
+        let waits = world.console("POST /flows/b/executions").json(request).send().await.is(202);
+        assert_eq!((waits.at("/status"), waits.at("/waits/0/on")), ("waiting".into(), "review".into()));
+        for answer in [ended, waits] {
+            let members: serde_json::Map<_, _> = serde_json::from_str(&answer.text()).unwrap();
+            for name in ["id", "kind", "status", "output", "error", "waits"] {
+                assert!(members.contains_key(name), "{name}: {members:?}");
+            }
+        }
     }
 
     #[tokio::test]

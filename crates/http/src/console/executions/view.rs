@@ -144,7 +144,7 @@ struct ErrorDetail {
     /// The status a provider answered with.
     #[serde(skip_serializing_if = "Option::is_none")]
     provider_status: Option<u16>,
-    /// A stack trace, where user code failed.
+    /// Where user code failed: the lines around the place, and the stack.
     #[serde(skip_serializing_if = "Option::is_none")]
     stack: Option<String>,
     /// When.

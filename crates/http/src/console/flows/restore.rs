@@ -10,7 +10,7 @@ use super::definition::check;
 use super::error::FlowError;
 use super::publish::PublishedFlow;
 use super::summary::stored;
-use super::versions::{Wanted, find, find_version};
+use super::versions::{VersionName, Wanted, find, find_version};
 use crate::access::caller::Caller;
 use crate::app::Shared;
 use crate::body::Json;
@@ -21,7 +21,7 @@ use crate::query::Named;
 #[serde(deny_unknown_fields)]
 pub(crate) struct RestoreRequest {
     /// Its number or its hash.
-    #[schema(value_type = String)]
+    #[schema(value_type = VersionName)]
     version: Wanted,
 }
 
@@ -69,7 +69,10 @@ mod tests {
         assert_eq!((restored.at("/version"), restored.at("/hash")), (1.into(), first.clone().into()));
         let now = world.console("GET /flows/a").send().await.is(200);
         assert_eq!((now.at("/active_hash"), now.at("/has_changes")), (first.into(), false.into()));
+        world.console("POST /flows/a/restore").json(json!({"version": 2})).send().await.is(200);
         world.console("POST /flows/a/restore").json(json!({"version": "9"})).send().await.is(404);
+        let unclear = world.console("POST /flows/a/restore").json(json!({"version": []})).send().await;
+        unclear.is(400).says("expected the number of a version, its hash");
         world.console("POST /flows/a/restore").send().await.is(400).says("`version` is missing");
     }
 }

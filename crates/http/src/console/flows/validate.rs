@@ -53,6 +53,39 @@ mod tests {
         world.console("GET /flows/a").send().await.is(404);
     }
 
+    async fn check(world: &World, flow: serde_json::Value, code: &str, message: &str) {
+        let bad = world.console("POST /flows/validate").json(flow.clone()).send().await.is(200);
+        assert_eq!((bad.at("/valid"), bad.at("/diagnostics/0/code")), (false.into(), code.into()));
+        let said = bad.at("/diagnostics/0/message");
+        assert!(said.as_str().is_some_and(|said| said.contains(message)), "{said}");
+        world.console("POST /flows").json(flow).send().await.is(422).has_code(code);
+    }
+
+    #[tokio::test]
+    async fn bad_graphs_are_refused_by_code() {
+        let world = World::start().await;
+        let mut cycle = flow("a");
+        let back = json!({"key": "back", "type": "data.set", "config": {"values": {}}});
+        cycle["nodes"].as_array_mut().unwrap().push(back);
+        for edge in [json!({"from": "next", "to": "back"}), json!({"from": "back", "to": "next"})] {
+            cycle["edges"].as_array_mut().unwrap().push(edge);
+        }
+        check(&world, cycle, "cycle", "next").await;
+        let mut unknown = flow("a");
+        unknown["nodes"][1]["type"] = "data.sett".into();
+        check(&world, unknown, "unknown_node_type", "`data.sett`").await;
+        let mut large = flow("a");
+        let node = |n: usize| json!({"key": format!("n{n}"), "type": "data.set", "config": {"values": {}}});
+        large["nodes"].as_array_mut().unwrap().extend((0..5_000).map(node));
+        check(&world, large, "flow_too_large", "5002 nodes, at most 2000").await;
+        let mut cron = flow("a");
+        cron["nodes"][0]["type"] = "trigger.schedule".into();
+        cron["nodes"][0]["config"] = json!({"cron": "61 * * * *"});
+        cron["nodes"][1]["config"] = json!({"values": {}});
+        check(&world, cron, "config_invalid", "`61 * * * *` is not a cron expression").await;
+        world.console("GET /flows/a").send().await.is(404);
+    }
+
     #[tokio::test]
     async fn the_trigger_is_checked_beyond_its_schema_and_against_other_flows() {
         let world = World::start().await;

@@ -34,9 +34,19 @@ pub(crate) struct FlowVersion {
     published_at: Moment,
 }
 
+/// A version as callers name it: by its number, its hash, or `draft` or `active`.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(untagged, expecting = "expected the number of a version, its hash, `draft` or `active`")]
+pub(crate) enum VersionName {
+    /// Its number within the flow.
+    Number(u64),
+    /// Its number as a text, its hash, `draft` or `active`.
+    Text(String),
+}
+
 /// Which version is wanted.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(from = "String")]
+#[serde(from = "VersionName")]
 pub(crate) enum Wanted {
     /// The draft.
     Draft,
@@ -46,6 +56,15 @@ pub(crate) enum Wanted {
     Number(u64),
     /// The version with this hash.
     Hash(String),
+}
+
+impl From<VersionName> for Wanted {
+    fn from(name: VersionName) -> Self {
+        match name {
+            VersionName::Number(number) => Self::Number(number),
+            VersionName::Text(text) => text.into(),
+        }
+    }
 }
 
 impl From<String> for Wanted {

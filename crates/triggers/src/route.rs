@@ -1,6 +1,6 @@
-//! Which webhook a request is for.
+//! Which webhook or function a request is for.
 //!
-//! A literal part of a path wins over a parameter, from left to right. Two webhooks of a project
+//! A literal part of a path wins over a parameter, from left to right. Two targets of a project
 //! that no request could tell apart clash; the second is refused and both are named.
 
 use std::collections::BTreeMap;
@@ -9,15 +9,84 @@ use std::sync::Arc;
 
 use flux_model::{ProjectId, Tenant};
 use percent_encoding::percent_decode_str;
-
-use super::{Method, Webhook};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// Parts of one path.
 pub const PATH_SEGMENTS_MAX: usize = 16;
 /// Bytes of one path.
 pub const PATH_BYTES_MAX: usize = 1_024;
 
-/// The path of a webhook, such as `shops/{shop}/orders`.
+/// One method or several.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Methods {
+    /// One.
+    One(Method),
+    /// Several.
+    Several(Vec<Method>),
+}
+
+impl Methods {
+    pub(crate) fn list(self) -> Vec<Method> {
+        match self {
+            Self::One(method) => vec![method],
+            Self::Several(methods) => methods,
+        }
+    }
+}
+
+impl Default for Methods {
+    fn default() -> Self {
+        Self::One(Method::Post)
+    }
+}
+
+/// A method that a target can answer to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Method {
+    /// `GET`
+    Get,
+    /// `HEAD`
+    Head,
+    /// `POST`
+    Post,
+    /// `PUT`
+    Put,
+    /// `PATCH`
+    Patch,
+    /// `DELETE`
+    Delete,
+}
+
+impl Method {
+    /// The method as it is written in a request.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
+/// What a request can be for: something with a path and methods.
+pub trait Target {
+    /// What stands before its path in a request.
+    const PREFIX: &'static str;
+
+    /// Its path, below the prefix.
+    fn path(&self) -> &PathPattern;
+
+    /// The methods it answers to.
+    fn methods(&self) -> &[Method];
+}
+
+/// A path with parameters, such as `shops/{shop}/orders`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PathPattern {
     parts: Vec<Part>,
@@ -29,22 +98,22 @@ enum Part {
     Parameter(String),
 }
 
-/// A webhook of a flow.
+/// A target of a flow.
 #[derive(Debug, Clone)]
-pub struct Route {
+pub struct Route<T> {
     /// Whose flow.
     pub tenant: Tenant,
     /// The flow.
     pub flow: String,
     /// The key of the trigger node.
     pub node: String,
-    /// The webhook.
-    pub webhook: Webhook,
+    /// What a request starts.
+    pub target: T,
 }
 
-/// Two webhooks that answer to the same requests.
+/// Two targets that answer to the same requests.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the flows `{flow}` and `{other}` both answer to {method} /hooks/{path}; change the path of one of them", method = method.as_str())]
+#[error("the flows `{flow}` and `{other}` both answer to {method} {path}; change the path of one of them", method = method.as_str())]
 pub struct Clash {
     /// The flow that was there first.
     pub other: String,
@@ -58,15 +127,15 @@ pub struct Clash {
 
 /// What a router finds.
 #[derive(Debug, Clone)]
-pub enum Found {
-    /// This webhook.
+pub enum Found<T> {
+    /// This one.
     Route {
-        /// The webhook.
-        route: Arc<Route>,
+        /// Which.
+        route: Arc<Route<T>>,
         /// The values of the path's parameters.
         params: Vec<(String, String)>,
     },
-    /// There is a webhook at this path, but for other methods.
+    /// There is something at this path, but for other methods.
     MethodNotAllowed {
         /// Those methods.
         allowed: Vec<Method>,
@@ -75,17 +144,30 @@ pub enum Found {
     Nothing,
 }
 
-/// The webhooks of all projects, by path.
-#[derive(Debug, Clone, Default)]
-pub struct Router {
-    projects: BTreeMap<ProjectId, Branch>,
+/// The targets of all projects, by path.
+#[derive(Debug, Clone)]
+pub struct Router<T> {
+    projects: BTreeMap<ProjectId, Branch<T>>,
 }
 
-#[derive(Debug, Clone, Default)]
-struct Branch {
-    literals: BTreeMap<String, Branch>,
-    parameter: Option<Box<Branch>>,
-    routes: Vec<Arc<Route>>,
+#[derive(Debug, Clone)]
+struct Branch<T> {
+    literals: BTreeMap<String, Branch<T>>,
+    parameter: Option<Box<Branch<T>>>,
+    routes: Vec<Arc<Route<T>>>,
+}
+
+// By hand, because a target need not have a default.
+impl<T> Default for Router<T> {
+    fn default() -> Self {
+        Self { projects: BTreeMap::new() }
+    }
+}
+
+impl<T> Default for Branch<T> {
+    fn default() -> Self {
+        Self { literals: BTreeMap::new(), parameter: None, routes: Vec::new() }
+    }
 }
 
 impl PathPattern {
@@ -162,18 +244,18 @@ impl fmt::Display for PathPattern {
     }
 }
 
-impl Router {
-    /// Adds a webhook. A flow's webhook replaces the one it had.
+impl<T: Target> Router<T> {
+    /// Adds a target. A flow's target replaces the one it had.
     ///
     /// # Errors
     /// [`Clash`] if another flow of the project answers to the same requests; nothing changes.
-    pub fn insert(&mut self, route: Route) -> Result<(), Clash> {
+    pub fn insert(&mut self, route: Route<T>) -> Result<(), Clash> {
         if let Some(clash) = self.clash(&route) {
             return Err(clash);
         }
         self.remove(route.tenant.project, &route.flow);
         let mut branch = self.projects.entry(route.tenant.project).or_default();
-        for part in &route.webhook.path().parts {
+        for part in &route.target.path().parts {
             branch = match part {
                 Part::Literal(text) => branch.literals.entry(text.clone()).or_default(),
                 Part::Parameter(_) => branch.parameter.get_or_insert_default(),
@@ -184,9 +266,9 @@ impl Router {
     }
 
     /// The clash that inserting `route` would meet.
-    pub fn clash(&self, route: &Route) -> Option<Clash> {
+    pub fn clash(&self, route: &Route<T>) -> Option<Clash> {
         let mut branch = self.projects.get(&route.tenant.project)?;
-        for part in &route.webhook.path().parts {
+        for part in &route.target.path().parts {
             branch = match part {
                 Part::Literal(text) => branch.literals.get(text)?,
                 Part::Parameter(_) => branch.parameter.as_deref()?,
@@ -194,17 +276,17 @@ impl Router {
         }
         let others = branch.routes.iter().filter(|other| other.flow != route.flow);
         others
-            .flat_map(|other| other.webhook.methods().iter().map(move |method| (other, *method)))
-            .find(|(_, method)| route.webhook.methods().contains(method))
+            .flat_map(|other| other.target.methods().iter().map(move |method| (other, *method)))
+            .find(|(_, method)| route.target.methods().contains(method))
             .map(|(other, method)| Clash {
                 other: other.flow.clone(),
                 flow: route.flow.clone(),
-                path: route.webhook.path().to_string(),
+                path: format!("{}{}", T::PREFIX, route.target.path()),
                 method,
             })
     }
 
-    /// Takes a flow's webhook away.
+    /// Takes a flow's target away.
     pub fn remove(&mut self, project: ProjectId, flow: &str) {
         if let Some(root) = self.projects.get_mut(&project) {
             root.remove(flow);
@@ -214,15 +296,15 @@ impl Router {
         }
     }
 
-    /// The webhook for a request. `path` is what follows `/hooks/`, as received, without query.
-    pub fn find(&self, project: ProjectId, method: &str, path: &str) -> Found {
+    /// What a request is for. `path` is what follows the prefix, as received, without query.
+    pub fn find(&self, project: ProjectId, method: &str, path: &str) -> Found<T> {
         let Some((root, parts)) = self.projects.get(&project).zip(decode(path)) else {
             return Found::Nothing;
         };
         let mut allowed = Vec::new();
         match root.find(method, &parts, &mut allowed) {
             Some(route) => {
-                let params = route.webhook.path().params(&parts);
+                let params = route.target.path().params(&parts);
                 Found::Route { route, params }
             }
             None if allowed.is_empty() => Found::Nothing,
@@ -235,15 +317,16 @@ impl Router {
     }
 }
 
-impl Branch {
+impl<T: Target> Branch<T> {
     /// Depth-first, literals before parameters. A path that fits only another method is remembered
     /// and the search goes on. The depth is bounded by [`PATH_SEGMENTS_MAX`], the width by the
     /// routes that exist.
-    fn find(&self, method: &str, parts: &[String], allowed: &mut Vec<Method>) -> Option<Arc<Route>> {
+    fn find(&self, method: &str, parts: &[String], allowed: &mut Vec<Method>) -> Option<Arc<Route<T>>> {
         let Some((first, rest)) = parts.split_first() else {
-            let fits = |route: &&Arc<Route>| route.webhook.methods().iter().any(|one| one.as_str() == method);
+            let fits =
+                |route: &&Arc<Route<T>>| route.target.methods().iter().any(|one| one.as_str() == method);
             let found = self.routes.iter().find(fits).cloned();
-            allowed.extend(self.routes.iter().flat_map(|route| route.webhook.methods()));
+            allowed.extend(self.routes.iter().flat_map(|route| route.target.methods()));
             return found;
         };
         let literal = self.literals.get(first).and_then(|branch| branch.find(method, rest, allowed));
@@ -293,19 +376,20 @@ mod tests {
     use flux_model::{OrganizationId, Value};
 
     use super::*;
+    use crate::webhook::Webhook;
 
     fn tenant(project: u128) -> Tenant {
         Tenant { organization: OrganizationId::from_bits(1), project: ProjectId::from_bits(project) }
     }
 
-    fn route(project: u128, flow: &str, methods: &[&str], path: &str) -> Route {
+    fn route(project: u128, flow: &str, methods: &[&str], path: &str) -> Route<Webhook> {
         let methods = methods.iter().map(|method| Value::from(*method)).collect();
         let config = Value::object([("path", Value::from(path)), ("method", Value::array(methods))]);
         let webhook = Webhook::parse(&config).unwrap();
-        Route { tenant: tenant(project), flow: flow.to_owned(), node: "hook".to_owned(), webhook }
+        Route { tenant: tenant(project), flow: flow.to_owned(), node: "hook".to_owned(), target: webhook }
     }
 
-    fn router() -> Router {
+    fn router() -> Router<Webhook> {
         let mut router = Router::default();
         for (project, flow, methods, path) in [
             (1, "orders", &["POST"][..], "orders"),
@@ -320,7 +404,7 @@ mod tests {
         router
     }
 
-    fn check(router: &Router, request: &str, expected: &str) {
+    fn check(router: &Router<Webhook>, request: &str, expected: &str) {
         let (method, path) = request.split_once(' ').unwrap();
         let said = match router.find(tenant(1).project, method, path) {
             Found::Route { route, params } => {

@@ -1,12 +1,12 @@
 //! The admission rules of a flow, with their templates already evaluated, and the arithmetic that
-//! every backend shares. Counting and storing is the backend's business.
+//! every store shares. Counting and storing is the store's business.
 //!
 //! Every key is scoped by tenant and flow; an empty key means "all executions of the flow".
 
 use std::time::Duration;
 
-use flux_model::Timestamp;
-use flux_model::flow::Overflow;
+use crate::flow::Overflow;
+use crate::time::Timestamp;
 
 /// A bound on executions of one key that run or wait at the same time.
 #[derive(Debug, Clone, PartialEq, Eq)]
