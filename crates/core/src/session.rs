@@ -65,6 +65,18 @@ pub struct Commit {
     pub then: Vec<Effect>,
 }
 
+impl Commit {
+    /// This commit and the one after it as one. What was to be done after this one has been done.
+    #[must_use]
+    pub fn join(mut self, later: Self) -> Self {
+        self.entries.extend(later.entries);
+        self.timers.extend(later.timers);
+        self.reviews.extend(later.reviews);
+        let Self { status, waits, result, then, .. } = later;
+        Self { status, waits, result, then, ..self }
+    }
+}
+
 /// A timer to store or forget.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TimerChange {

@@ -80,6 +80,7 @@ async fn start(folder: &Path) -> Engine {
         objects: Objects::local(&folder.join("objects")).unwrap(),
         registry: Arc::new(registry),
         egress: Egress::new(setup).unwrap(),
+        functions: None,
         clock: Arc::new(SystemClock::default()),
         random: Arc::new(SystemRandom),
         settings: EngineSettings::default(),

@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
+use flux_model::admission::ConcurrencyRule;
 use flux_model::effect::Response;
 use flux_model::event::Recorded;
 use flux_model::execution::{ExecutionResult, ExecutionStatus};
 use flux_model::ids::{ExecutionId, Tenant};
 use flux_model::{Timestamp, Value};
 use flux_store::executions::Parent;
-use flux_triggers::schedule::Overlap;
 
 /// Which version of a flow to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +49,10 @@ pub enum TriggerKind {
     Call,
     /// A rerun of an earlier execution.
     Rerun,
+    /// A call of a function through the gateway.
+    Function,
+    /// A message to a function.
+    Queue,
 }
 
 impl TriggerKind {
@@ -61,6 +65,8 @@ impl TriggerKind {
             Self::Schedule => "trigger.schedule",
             Self::Call => "flow.call",
             Self::Rerun => "rerun",
+            Self::Function => "trigger.function",
+            Self::Queue => "queue",
         }
     }
 }
@@ -95,8 +101,10 @@ pub struct Admission {
     pub call: Option<Call>,
     /// Outcomes to take over, for a rerun.
     pub recorded: Option<Recorded>,
-    /// How executions of one schedule are kept apart. A flow's own concurrency limit goes before.
-    pub overlap: Option<Overlap>,
+    /// How it is kept apart from others, where the flow's own settings say nothing.
+    pub concurrency: Option<ConcurrencyRule>,
+    /// How long it is held back before it starts.
+    pub delay: Option<Duration>,
 }
 
 impl Admission {
@@ -111,7 +119,8 @@ impl Admission {
             request_id: String::new(),
             call: None,
             recorded: None,
-            overlap: None,
+            concurrency: None,
+            delay: None,
         }
     }
 }

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use flux_core::admission::{Terms, terms};
 use flux_core::session::Session;
 use flux_model::Timestamp;
+use flux_model::admission::DebounceRule;
 use flux_model::effect::Effect;
 use flux_model::event::Event;
-use flux_model::execution::{ExecutionKind, ExecutionStatus};
+use flux_model::execution::ExecutionStatus;
 use flux_model::flow::Overflow;
 use flux_model::ids::{ExecutionId, Tenant};
 use flux_model::limits::CALL_DEPTH_MAX;
@@ -29,7 +30,6 @@ use crate::owner::{Begun, own_begun};
 use crate::owners::{Released, Slot};
 use crate::plans::Version;
 use crate::pure::{settle, too_large};
-use crate::schedule::overlap_rule;
 use crate::shared::{Facts, Phase, Shared};
 use crate::values::{self, PutError};
 use crate::waiters::Waiter;
@@ -55,19 +55,14 @@ async fn try_admit(
     admission: Admission,
     until: Option<Until>,
 ) -> Result<(Admitted, Option<Waiter>), AdmissionError> {
-    shared.check_open(&admission)?;
     // Who cancels a child must find it, even before it is stored.
-    let mut place = Place { shared: Arc::clone(shared), slot: None };
+    let mut place = Place::new(shared);
     if let Some(call) = &admission.call {
         place.take(admission.tenant, call.child);
     }
-    let version = find(shared, &admission).await?;
-    check_input(&version, &admission)?;
-    let now = shared.now();
-    let rules = terms(&version.plan, now, &admission.input).map_err(AdmissionError::Terms)?;
-    let id = admission.call.as_ref().map_or_else(|| shared.new_id(), |call| call.child);
+    let request = Request::of(shared, &admission).await?;
+    let id = request.id;
     let waiter = until.map(|until| shared.waiters.register(id, until));
-    let request = Request { shared: Arc::clone(shared), version, rules, id, now };
     let (reply, answer) = oneshot::channel();
     // In a task of its own, which becomes the owner: a caller who goes away must not take along an
     // execution that is accepted already.
@@ -78,8 +73,8 @@ async fn try_admit(
         };
         // Nobody waits any more if the receiver is gone.
         let _ = reply.send(admitted);
-        if let Some(Took { shared, slot, begun }) = begun {
-            own_begun(shared, slot, begun).await;
+        if let Some(took) = begun {
+            took.run().await;
         }
     });
     let gone = |_| Err(AdmissionError::Internal { reason: "the task that accepts it ended".to_owned() });
@@ -145,34 +140,50 @@ fn check_input(version: &Version, admission: &Admission) -> Result<(), Admission
 }
 
 /// An admission whose flow, id and terms are known.
-struct Request {
-    shared: Arc<Shared>,
-    version: Arc<Version>,
+pub(crate) struct Request {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) version: Arc<Version>,
     rules: Terms,
-    id: ExecutionId,
-    now: Timestamp,
+    pub(crate) id: ExecutionId,
+    pub(crate) now: Timestamp,
 }
 
 /// The first step, computed as if the execution ran at once.
-struct First {
-    session: Session,
-    prepared: Prepared,
+pub(crate) struct First {
+    pub(crate) session: Session,
+    pub(crate) prepared: Prepared,
 }
 
 /// An execution that goes on, with the place of its owner.
-struct Took {
+pub(crate) struct Took {
     shared: Arc<Shared>,
     slot: Arc<Slot>,
     begun: Begun,
 }
 
+impl Took {
+    pub(crate) async fn run(self) {
+        own_begun(self.shared, self.slot, self.begun).await;
+    }
+}
+
 impl Request {
+    /// Looks up what is asked for, and whether it may be.
+    pub(crate) async fn of(shared: &Arc<Shared>, admission: &Admission) -> Result<Self, AdmissionError> {
+        shared.check_open(admission)?;
+        let version = find(shared, admission).await?;
+        check_input(&version, admission)?;
+        let now = shared.now();
+        let rules = terms(&version.plan, now, &admission.input).map_err(AdmissionError::Terms)?;
+        let id = admission.call.as_ref().map_or_else(|| shared.new_id(), |call| call.child);
+        Ok(Self { shared: Arc::clone(shared), version, rules, id, now })
+    }
+
     async fn submit(
         self,
         admission: Admission,
-        mut place: Place,
+        place: Place,
     ) -> Result<(Admitted, Option<Took>), AdmissionError> {
-        let (shared, tenant) = (Arc::clone(&self.shared), admission.tenant);
         let source = if admission.call.is_some() { Source::Inside } else { Source::Outside };
         let facts = Arc::new(self.facts(&admission));
         let mut accept = self.accept(&admission);
@@ -185,12 +196,22 @@ impl Request {
             accept.held = Some(held);
             taken = objects;
         }
-        let mut first = None;
-        if accept.debounce.is_none() {
-            let mut computed = self.first(started);
-            taken.append(&mut computed.prepared.taken);
-            accept.first = Some(std::mem::take(&mut computed.prepared.step));
-            first = Some(computed);
+        let first = accept.debounce.is_none().then(|| self.first(started));
+        self.store(accept, first, taken, (facts, place, source)).await
+    }
+
+    /// Stores the execution with its first step and the values that are kept in objects.
+    pub(crate) async fn store(
+        self,
+        mut accept: Accept,
+        mut first: Option<First>,
+        mut taken: Vec<(String, String)>,
+        (facts, mut place, source): (Arc<Facts>, Place, Source),
+    ) -> Result<(Admitted, Option<Took>), AdmissionError> {
+        let (shared, tenant) = (Arc::clone(&self.shared), facts.tenant);
+        if let Some(first) = &mut first {
+            taken.append(&mut first.prepared.taken);
+            accept.first = Some(std::mem::take(&mut first.prepared.step));
         }
         let timers = accept.first.as_ref().map_or_else(Vec::new, |step| step.set_timers.clone());
         self.put(tenant, taken).await?;
@@ -224,7 +245,7 @@ impl Request {
         AdmissionError::TooLarge { flow: self.version.name.to_string(), reason }
     }
 
-    fn facts(&self, admission: &Admission) -> Facts {
+    pub(crate) fn facts(&self, admission: &Admission) -> Facts {
         Facts {
             tenant: admission.tenant,
             id: self.id,
@@ -235,13 +256,13 @@ impl Request {
         }
     }
 
-    fn accept(&self, admission: &Admission) -> Accept {
+    pub(crate) fn accept(&self, admission: &Admission) -> Accept {
         let rules = self.rules.clone();
         Accept {
             execution: NewExecution {
                 id: self.id,
                 tenant: admission.tenant,
-                kind: ExecutionKind::Flow,
+                kind: self.version.kind,
                 flow: self.version.name.to_string(),
                 version: self.version.hash.to_string(),
                 trigger: admission.trigger.as_str().to_owned(),
@@ -252,14 +273,22 @@ impl Request {
                 input: summary(&admission.input),
             },
             idempotency_key: admission.idempotency_key.clone(),
-            // A caller waits for the execution it asked for, not for a later one.
-            debounce: rules.debounce.filter(|_| admission.call.is_none()),
+            debounce: self.start_later(admission),
             rate: rules.rate,
-            concurrency: rules.concurrency.or_else(|| admission.overlap.and_then(overlap_rule)),
+            concurrency: rules.concurrency.or_else(|| admission.concurrency.clone()),
             first: None,
             held: None,
             at: self.now,
         }
+    }
+
+    /// A delay is a debounce that nothing else can join.
+    fn start_later(&self, admission: &Admission) -> Option<DebounceRule> {
+        if let Some(period) = admission.delay {
+            return Some(DebounceRule { key: format!("delay/{}", self.id), period, longest: None });
+        }
+        // A caller waits for the execution it asked for, not for a later one.
+        self.rules.debounce.clone().filter(|_| admission.call.is_none())
     }
 
     fn first(&self, started: Event) -> First {
@@ -319,12 +348,16 @@ impl Request {
 }
 
 /// The place of an owner, if it was free; free again if none comes to it.
-struct Place {
+pub(crate) struct Place {
     shared: Arc<Shared>,
     slot: Option<Arc<Slot>>,
 }
 
 impl Place {
+    pub(crate) fn new(shared: &Arc<Shared>) -> Self {
+        Self { shared: Arc::clone(shared), slot: None }
+    }
+
     fn take(&mut self, tenant: Tenant, id: ExecutionId) {
         if self.slot.is_none() {
             self.slot = self.shared.owners.reserve(tenant, id);
@@ -369,7 +402,7 @@ async fn go_on(facts: Arc<Facts>, first: First, mut place: Place) -> Option<Took
 
 /// Who asks for an execution.
 #[derive(Clone, Copy)]
-enum Source {
+pub(crate) enum Source {
     /// Somebody who can be told to come back later.
     Outside,
     /// An execution that was accepted, and waits its turn.

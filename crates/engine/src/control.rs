@@ -120,7 +120,7 @@ async fn answered(shared: &Shared, row: &ExecutionRow, until: Until) -> Result<O
     Ok(Some(Answer::Ended(result.ok_or_else(|| journal.corrupt("it has no end"))?)))
 }
 
-async fn answer(
+pub(crate) async fn answer(
     shared: &Shared,
     tenant: Tenant,
     id: ExecutionId,

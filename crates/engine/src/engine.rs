@@ -23,13 +23,14 @@ use crate::clock::{Clock, Random};
 use crate::control::{self, Cancelled, Rerun, SignalSent, Signalled};
 use crate::error::{AdmissionError, DecideError, EngineError, StartError};
 use crate::events::EngineEvent;
+use crate::functions::FunctionParts;
 use crate::health::{Counters, EngineHealth, EngineStats, HealthState, PARKED_LISTED_MAX};
 use crate::journal::{JOURNAL_PART_BYTES, Journal, JournalPart, LogPart, LogQuery};
-use crate::reading::{self, LogLine, NodeRun, Span};
-use crate::recover::recover;
+use crate::reading::{self, NodeRun, Span};
+use crate::recover::{prove_writable, recover};
 use crate::settings::EngineSettings;
 use crate::shared::{Lasting, Phase, Shared};
-use crate::{retention, schedule, sweep, timers};
+use crate::{direct, retention, schedule, sweep, timers};
 
 /// Executions in one trace.
 pub const TRACE_EXECUTIONS_MAX: usize = 50;
@@ -45,6 +46,8 @@ pub struct EngineParts {
     pub registry: Arc<Registry>,
     /// The way out.
     pub egress: Egress,
+    /// What runs TypeScript; without it `function.call` and `code.run` fail.
+    pub functions: Option<FunctionParts>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// The randomness of ids.
@@ -82,11 +85,12 @@ impl Engine {
     /// # Errors
     /// [`StartError`] if the store fails meanwhile.
     pub async fn start(parts: EngineParts) -> Result<Self, StartError> {
-        let EngineParts { store, objects, registry, egress, clock, random, settings } = parts;
+        let EngineParts { store, objects, registry, egress, functions, clock, random, settings } = parts;
         let lasting = Arc::new(Lasting {
             catalog: Arc::new(Catalog::new(registry.catalog_types())),
             registry,
             egress,
+            functions: functions.map(Arc::new),
             objects,
             clock,
             random,
@@ -95,15 +99,16 @@ impl Engine {
             flow_changes: watch::channel(0).0,
             counters: Counters::default(),
         });
-        let current = RwLock::new(open(&lasting, store).await?);
-        Ok(Self { inner: Arc::new(Inner { lasting, current }) })
+        let shared = Shared::open(Arc::clone(&lasting), store)?;
+        set_going(&shared).await?;
+        Ok(Self { inner: Arc::new(Inner { lasting, current: RwLock::new(shared) }) })
     }
 
-    /// Goes on with the store opened anew, after [`Engine::failed`]: recovers as at the start.
-    /// Everybody who holds this engine goes on with it.
+    /// Goes on with the store opened anew, after [`Engine::failed`]: writes to it, then recovers as
+    /// at the start. Everybody who holds this engine goes on with it.
     ///
     /// # Errors
-    /// [`StartError`] if the store fails again.
+    /// [`StartError`] if the store fails again; the engine stays as it was.
     pub async fn reopen(&self, store: Arc<dyn Store>) -> Result<(), StartError> {
         let failed = self.shared();
         // Whatever is still under way began before the failure and is begun anew.
@@ -112,7 +117,9 @@ impl Engine {
         failed.writer.close().await;
         failed.tasks.close();
         failed.tasks.wait().await;
-        let fresh = open(&self.inner.lasting, store).await?;
+        let fresh = Shared::open(Arc::clone(&self.inner.lasting), store)?;
+        prove_writable(&fresh).await?;
+        set_going(&fresh).await?;
         *self.inner.current.write() = fresh;
         self.inner.lasting.flow_changes.send_modify(|changes| *changes += 1);
         Ok(())
@@ -151,6 +158,19 @@ impl Engine {
         waiting: Waiting,
     ) -> Result<(Admitted, Answer), EngineError> {
         control::run(&self.shared(), admission, waiting).await
+    }
+
+    /// Runs an execution whose caller needs its output and not its record: what happened is written
+    /// when it is over, off the caller's way. A crash in the meantime leaves nothing of it behind.
+    ///
+    /// # Errors
+    /// As [`Engine::run`].
+    pub async fn call(
+        &self,
+        admission: Admission,
+        timeout: Duration,
+    ) -> Result<(Admitted, Answer), EngineError> {
+        direct::call(&self.shared(), admission, timeout).await
     }
 
     /// Waits for the answer of an execution that was accepted before.
@@ -330,14 +350,6 @@ impl Engine {
         Journal { shared: &shared, tenant, id }.log(&query).await
     }
 
-    /// The log of an execution.
-    ///
-    /// # Errors
-    /// As [`Engine::journal`].
-    pub async fn logs(&self, tenant: Tenant, id: ExecutionId) -> Result<Vec<LogLine>, EngineError> {
-        Ok(reading::logs(&self.journal(tenant, id).await?))
-    }
-
     /// The spans of all executions that share a request id, oldest first; of the newest
     /// [`TRACE_EXECUTIONS_MAX`] if there are more.
     ///
@@ -419,16 +431,15 @@ impl Engine {
     }
 }
 
-/// Opens a store for writing, recovers, and sets going what always runs.
-async fn open(lasting: &Arc<Lasting>, store: Arc<dyn Store>) -> Result<Arc<Shared>, StartError> {
-    let shared = Shared::open(Arc::clone(lasting), store)?;
-    recover(&shared).await?;
-    shared.tasks.spawn(timers::run(Arc::clone(&shared)));
-    shared.tasks.spawn(schedule::run(Arc::clone(&shared)));
-    shared.tasks.spawn(sweep::run(Arc::clone(&shared)));
-    shared.tasks.spawn(retention::run(Arc::clone(&shared)));
-    shared.tasks.spawn(give_up_on_failure(Arc::clone(&shared)));
-    Ok(shared)
+/// Recovers what the store holds, and sets going what always runs.
+async fn set_going(shared: &Arc<Shared>) -> Result<(), StartError> {
+    recover(shared).await?;
+    shared.tasks.spawn(timers::run(Arc::clone(shared)));
+    shared.tasks.spawn(schedule::run(Arc::clone(shared)));
+    shared.tasks.spawn(sweep::run(Arc::clone(shared)));
+    shared.tasks.spawn(retention::run(Arc::clone(shared)));
+    shared.tasks.spawn(give_up_on_failure(Arc::clone(shared)));
+    Ok(())
 }
 
 /// When the store fails, nobody who waits will hear anything: they are told so at once.

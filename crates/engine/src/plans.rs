@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use flux_core::plan::{Catalog, Plan, plan};
 use flux_core::template::{Scope, Warnings};
+use flux_model::execution::ExecutionKind;
 use flux_model::ids::Tenant;
 use flux_model::{Flow, Severity, Timestamp, Value};
 use flux_store::flows::FlowState;
@@ -25,6 +26,8 @@ pub(crate) struct Version {
     pub(crate) hash: Arc<str>,
     pub(crate) name: Arc<str>,
     pub(crate) plan: Arc<Plan>,
+    /// What an execution of it is called.
+    pub(crate) kind: ExecutionKind,
     /// What inputs must fit, where the trigger says.
     pub(crate) manual: Option<Manual>,
 }
@@ -125,7 +128,11 @@ impl Plans {
             "trigger.manual" => Some(manual(&plan).map_err(invalid)?),
             _ => None,
         };
-        let version = Version { hash: Arc::from(hash), name: Arc::from(name), plan, manual };
+        let kind = match plan.trigger().node_type.as_str() {
+            "trigger.function" => ExecutionKind::Function,
+            _ => ExecutionKind::Flow,
+        };
+        let version = Version { hash: Arc::from(hash), name: Arc::from(name), plan, kind, manual };
         Ok(self.versions.lock().keep(Arc::new(version), self.max))
     }
 

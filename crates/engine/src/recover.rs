@@ -1,18 +1,20 @@
 //! What is done about executions that were not over when the process last stopped.
 //!
 //! Those that wait cost a look at their row: their timers are loaded when they come near, and
-//! everything else they wait for comes from outside. Those that ran are folded and go on.
+//! everything else they wait for comes from outside. Those that ran are folded and go on. A store
+//! that failed must first show that it writes again.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use flux_core::session::WAITS_LISTED_MAX;
 use flux_model::execution::WaitOn;
-use flux_model::ids::{ExecutionId, Tenant};
+use flux_model::ids::{ExecutionId, OrganizationId, ProjectId, Tenant};
 use flux_model::{Event, ExecutionStatus, NodePath};
 use flux_store::command::Promote;
 use flux_store::executions::{OpenExecution, Parent};
-use flux_store::{Command, ExecutionRow, Outcome};
+use flux_store::triggers::PutTriggerState;
+use flux_store::{Command, ExecutionRow, Outcome, StoreError};
 
 use crate::children;
 use crate::error::StartError;
@@ -22,6 +24,8 @@ use crate::shared::Shared;
 
 /// Open executions read at once.
 const PAGE_ROWS: usize = 2_000;
+/// Names the row that shows that a store writes.
+const PROOF: &str = "proof";
 
 /// What the walk over open executions found to do.
 #[derive(Default)]
@@ -37,6 +41,29 @@ struct Found {
     /// Concurrency keys that executions are queued for.
     keys: BTreeSet<(Tenant, String, String)>,
     open: usize,
+}
+
+/// Makes a write durable, so that nobody is told that it works before it does: a disk that stays
+/// full lets a store be opened and read. What is written is the state of a trigger that belongs to
+/// no project, so nobody ever reads it.
+pub(crate) async fn prove_writable(shared: &Shared) -> Result<(), StartError> {
+    let nobody = Tenant { organization: OrganizationId::from_bits(0), project: ProjectId::from_bits(0) };
+    let before = shared.reader.query(move |store| store.trigger_state(nobody, PROOF, PROOF)).await?;
+    let put = PutTriggerState {
+        tenant: nobody,
+        flow: PROOF.to_owned(),
+        node: PROOF.to_owned(),
+        state: "null".to_owned(),
+        // Counted up each time: a row that stays the same would not be written.
+        expected_version: before.map_or(0, |row| row.version),
+        at: shared.now(),
+    };
+    let outcome = shared.writer.submit(Command::PutTriggerState(put)).await?;
+    let Outcome::Saved { .. } = outcome else {
+        let reason = format!("it answered {outcome:?}");
+        return Err(StoreError::Unavailable { doing: "proving that it writes", reason }.into());
+    };
+    Ok(())
 }
 
 /// Walks over all open executions and sets going what ran. Returns when the walk is over; what it

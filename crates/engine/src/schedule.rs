@@ -32,7 +32,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const OVERLAP_KEY: &str = "trigger.schedule";
 
 /// The concurrency rule that an overlap policy amounts to, for a flow without one of its own.
-pub(crate) fn overlap_rule(overlap: Overlap) -> Option<ConcurrencyRule> {
+fn overlap_rule(overlap: Overlap) -> Option<ConcurrencyRule> {
     let overflow = match overlap {
         Overlap::Skip => Overflow::Drop,
         Overlap::Queue => Overflow::Queue,
@@ -206,7 +206,7 @@ impl Scheduled {
         );
         admission.idempotency_key = Some(fire.idempotency_key(&self.flow, &self.node));
         admission.request_id = format!("schedule-{}", shared.new_id());
-        admission.overlap = Some(self.schedule.overlap());
+        admission.concurrency = overlap_rule(self.schedule.overlap());
         if self.has_own_limit(shared).await? && self.yields(shared).await? {
             return Ok(());
         }

@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 use crate::clock::{Clock, Random};
 use crate::error::EngineError;
 use crate::events::{Change, EngineEvent};
+use crate::functions::FunctionParts;
 use crate::health::Counters;
 use crate::owner;
 use crate::owners::{Delivery, MAILBOX_MESSAGES_MAX, Message, Owners, Slot, Taken};
@@ -34,6 +35,7 @@ pub(crate) struct Lasting {
     pub(crate) registry: Arc<Registry>,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) egress: Egress,
+    pub(crate) functions: Option<Arc<FunctionParts>>,
     pub(crate) objects: Objects,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,

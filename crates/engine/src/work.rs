@@ -10,20 +10,21 @@ use flux_model::event::TaskOutput;
 use flux_model::ids::ExecutionId;
 use flux_model::journal::JournalEvent;
 use flux_model::{ErrorCode, Event, ExecutionStatus, NodePath, Purity, Timestamp, Value};
-use flux_nodes::{RunContext, TaskDone};
+use flux_nodes::{Functions, RunContext, TaskDone};
 use futures::future::{BoxFuture, FutureExt};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::EngineError;
 use crate::flight::Finished;
+use crate::functions::Runner;
 use crate::owners::Taken;
 use crate::pure::{bounded, compute};
 use crate::shared::{Facts, Shared};
 
 /// An attempt of a task.
 pub(crate) fn attempt(
-    shared: &Shared,
-    facts: &Facts,
+    shared: &Arc<Shared>,
+    facts: &Arc<Facts>,
     call: TaskCall,
     cancel: CancellationToken,
 ) -> BoxFuture<'static, Finished> {
@@ -41,7 +42,10 @@ pub(crate) fn attempt(
         .boxed();
     }
     let egress = shared.lasting.egress.clone();
-    let context = RunContext { tenant: facts.tenant, egress, functions: None, cancel };
+    let functions = shared.lasting.functions.clone().map(|parts| -> Arc<dyn Functions> {
+        Arc::new(Runner { shared: Arc::clone(shared), facts: Arc::clone(facts), parts })
+    });
+    let context = RunContext { tenant: facts.tenant, egress, functions, cancel };
     async move {
         let done = registry.run(&call, &context).await;
         finished(call, done)

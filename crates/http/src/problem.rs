@@ -27,11 +27,22 @@ pub(crate) struct Problem(Box<Content>);
 
 #[derive(Debug, Clone, PartialEq)]
 struct Content {
-    code: ErrorCode,
+    name: Name,
+    status: StatusCode,
     detail: String,
+    stack: Option<String>,
     errors: Vec<FieldProblem>,
     diagnostics: Vec<Diagnostic>,
     retry_after: Option<Duration>,
+}
+
+/// What a problem is called.
+#[derive(Debug, Clone, PartialEq)]
+enum Name {
+    /// By Flux.
+    Flux(ErrorCode),
+    /// By a function, which tells its caller in its own words.
+    Function(String),
 }
 
 /// What is wrong with one field of a request.
@@ -52,7 +63,7 @@ pub(crate) struct FieldProblem {
 pub(crate) struct ProblemBody<'a> {
     /// The stable code; `docs/errors/<code>.md` explains it.
     #[schema(value_type = schema::ErrorCode)]
-    code: ErrorCode,
+    code: &'a str,
     /// What the code means.
     title: &'a str,
     /// The HTTP status.
@@ -68,6 +79,9 @@ pub(crate) struct ProblemBody<'a> {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     #[schema(value_type = Vec<schema::Diagnostic>)]
     diagnostics: &'a [Diagnostic],
+    /// Where user code failed, on a server that shows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stack: Option<&'a str>,
     /// After how many seconds to try again, also in the header `Retry-After`.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after: Option<u64>,
@@ -75,10 +89,20 @@ pub(crate) struct ProblemBody<'a> {
 
 impl Problem {
     pub(crate) fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
-        let detail = detail.into();
+        Self::called(Name::Flux(code), status_of(code), detail.into())
+    }
+
+    /// What a function tells its caller: a status, a code of its own, a message.
+    pub(crate) fn of_function(status: StatusCode, code: String, detail: String) -> Self {
+        Self::called(Name::Function(code), status, detail)
+    }
+
+    fn called(name: Name, status: StatusCode, detail: String) -> Self {
         Self(Box::new(Content {
-            code,
+            name,
+            status,
             detail,
+            stack: None,
             errors: Vec::new(),
             diagnostics: Vec::new(),
             retry_after: None,
@@ -93,6 +117,18 @@ impl Problem {
     /// There is no such thing, or it is another tenant's.
     pub(crate) fn not_found(detail: impl Into<String>) -> Self {
         Self::new(ErrorCode::NotFound, detail)
+    }
+
+    /// The same problem with another status than its code has elsewhere.
+    pub(crate) fn with_status(mut self, status: StatusCode) -> Self {
+        self.0.status = status;
+        self
+    }
+
+    /// The same problem, with the place in user code.
+    pub(crate) fn with_stack(mut self, stack: Option<String>) -> Self {
+        self.0.stack = stack;
+        self
     }
 
     /// The same problem, about these fields.
@@ -114,8 +150,10 @@ impl Problem {
     }
 
     #[cfg(test)]
+    #[track_caller]
     pub(crate) fn code(&self) -> ErrorCode {
-        self.0.code
+        let Name::Flux(code) = self.0.name else { panic!("{:?} is not of Flux", self.0.name) };
+        code
     }
 
     #[cfg(test)]
@@ -124,28 +162,50 @@ impl Problem {
     }
 
     pub(crate) fn status(&self) -> StatusCode {
-        status_of(self.0.code)
+        self.0.status
+    }
+
+    fn is(&self, code: ErrorCode) -> bool {
+        self.0.name == Name::Flux(code)
     }
 
     /// The body, for the request with this id.
     pub(crate) fn write(&self, request_id: &str) -> Vec<u8> {
         let content = &self.0;
         let body = ProblemBody {
-            code: content.code,
-            title: content.code.summary(),
+            code: content.name.as_str(),
+            title: content.name.title(content.status),
             status: self.status().as_u16(),
             detail: &content.detail,
             request_id,
             errors: &content.errors,
             diagnostics: &content.diagnostics,
+            stack: content.stack.as_deref(),
             retry_after: content.retry_after.map(whole_seconds),
         };
         serde_json::to_vec(&body).expect("a problem is texts and numbers")
     }
 }
 
+impl Name {
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Flux(code) => code.as_str(),
+            Self::Function(code) => code,
+        }
+    }
+
+    /// What it means; of a function's code only its status is known.
+    fn title(&self, status: StatusCode) -> &'static str {
+        match self {
+            Self::Flux(code) => code.summary(),
+            Self::Function(_) => status.canonical_reason().unwrap_or("Error"),
+        }
+    }
+}
+
 /// Seconds as `Retry-After` has them: at least one, and never less than asked for.
-fn whole_seconds(wait: Duration) -> u64 {
+pub(crate) fn whole_seconds(wait: Duration) -> u64 {
     (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 
@@ -158,10 +218,10 @@ impl IntoResponse for Problem {
         if let Some(wait) = self.0.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
         }
-        if self.0.code == ErrorCode::Unauthenticated {
+        if self.is(ErrorCode::Unauthenticated) {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if self.0.code == ErrorCode::MediaTypeUnsupported {
+        if self.is(ErrorCode::MediaTypeUnsupported) {
             headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
         response.extensions_mut().insert(self);
@@ -258,6 +318,11 @@ pub(crate) fn status_of(code: ErrorCode) -> StatusCode {
         | Code::ReviewExpired
         | Code::OutcomeUnknown
         | Code::RuntimeMissing
+        | Code::FunctionFailed
+        | Code::FunctionNotFound
+        | Code::FunctionLimit
+        | Code::FunctionCrashed
+        | Code::FunctionOutput
         | Code::JournalCorrupt
         | Code::SecretMissing
         | Code::SecretHost
@@ -276,9 +341,11 @@ pub(crate) fn status_of(code: ErrorCode) -> StatusCode {
         Code::Overloaded | Code::StorageUnavailable | Code::DataFolderLocked | Code::DatabaseUnavailable => {
             StatusCode::SERVICE_UNAVAILABLE
         }
-        Code::NodeTimeout | Code::ExecutionTimeout | Code::EgressTimeout | Code::QueryTimeout => {
-            StatusCode::GATEWAY_TIMEOUT
-        }
+        Code::NodeTimeout
+        | Code::ExecutionTimeout
+        | Code::EgressTimeout
+        | Code::QueryTimeout
+        | Code::FunctionTimeout => StatusCode::GATEWAY_TIMEOUT,
     }
 }
 
@@ -307,6 +374,14 @@ mod tests {
         let json = String::from_utf8(full.write("r1")).unwrap();
         assert!(json.ends_with(r#""retry_after":2}"#), "{json}");
         assert_eq!(full.into_response().headers()[header::RETRY_AFTER], "2");
+    }
+
+    #[test]
+    fn a_function_names_its_errors_itself() {
+        let problem = Problem::of_function(StatusCode::GONE, "sold_out".into(), "none left".into());
+        let json = String::from_utf8(problem.write("r1")).unwrap();
+        let expected = r#"{"code":"sold_out","title":"Gone","status":410,"detail":"none left","request_id":"r1"}"#;
+        assert_eq!((json.as_str(), problem.into_response().status()), (expected, StatusCode::GONE));
     }
 
     #[test]

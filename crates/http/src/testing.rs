@@ -56,6 +56,7 @@ impl World {
             objects: Objects::local(folder.path()).unwrap(),
             registry: Arc::clone(&registry),
             egress: egress(),
+            functions: None,
             clock: clock.clone(),
             random: Arc::new(SystemRandom),
             settings: EngineSettings::default(),

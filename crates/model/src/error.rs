@@ -99,6 +99,20 @@ codes! {
     OutcomeUnknown = "outcome_unknown";
     /// The node needs a part of Flux that this process does not run.
     RuntimeMissing = "runtime_missing";
+    // Functions.
+    /// A function threw an error.
+    FunctionFailed = "function_failed";
+    /// The project has no such function, or no such version of it.
+    FunctionNotFound = "function_not_found";
+    /// A function took too long, or never answered.
+    FunctionTimeout = "function_timeout";
+    /// A function used more processor time or memory than it may.
+    FunctionLimit = "function_limit";
+    /// The process of a function ended while it ran.
+    FunctionCrashed = "function_crashed";
+    /// A function returned what cannot be an output.
+    FunctionOutput = "function_output";
+    // Journals.
     /// The execution's journal cannot be read.
     JournalCorrupt = "journal_corrupt";
     // Outbound calls.

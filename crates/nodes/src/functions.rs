@@ -101,9 +101,13 @@ impl Recorder {
         self.lock().logs.push(line);
     }
 
-    /// How many calls were taken.
-    pub fn calls(&self) -> usize {
-        self.lock().calls.len()
+    /// The last call that failed, with its number.
+    pub fn last_failure(&self) -> Option<(u32, Failure)> {
+        let record = self.lock();
+        let calls = record.calls.iter().enumerate().rev();
+        let (number, failure) =
+            calls.filter_map(|(number, call)| Some((number, call.result.as_ref().err()?.clone()))).next()?;
+        Some((u32::try_from(number).unwrap_or(u32::MAX), failure))
     }
 
     pub(crate) fn take(&self) -> Record {

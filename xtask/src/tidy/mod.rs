@@ -12,6 +12,7 @@ mod header;
 mod length;
 mod licences;
 mod links;
+mod named_tests;
 mod names;
 mod required;
 mod spdx;
@@ -59,6 +60,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("changelog", changelog::check),
     ("examples", examples::check),
     ("links", links::check),
+    ("named tests", named_tests::check),
     ("licences", licences::check),
     ("duplicates", duplicates::check),
 ];

@@ -90,7 +90,7 @@ fn an_execution_that_writes_too_much_is_warned_and_then_fails() {
     let row = world.reaches(id, ExecutionStatus::Failed);
     let error = row.error.unwrap();
     assert!(error.code.as_str() == "execution_limit" && error.message.contains("journal_bytes_max"));
-    let logs = world.on(world.engine().logs(tenant(), id)).unwrap();
+    let logs = world.log(id);
     let half = logs.iter().find(|line| line.message.contains("half of the journal"));
     assert_eq!(half.unwrap().level, flux_model::journal::LogLevel::Warn);
     assert!(world.probe.order().len() < 12, "it stopped in the middle");

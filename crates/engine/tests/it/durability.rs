@@ -81,6 +81,10 @@ fn a_store_that_failed_is_opened_again_and_nothing_acknowledged_is_lost() {
         let journal = world.on(world.engine().journal(tenant(), id)).unwrap();
         assert!(!journal.is_empty(), "reading goes on");
         assert_eq!(world.probe.count("b"), 0, "what a came to is not durable");
+        let still_full = world.store.clone();
+        let refused = world.on(world.engine().reopen(still_full)).unwrap_err().to_string();
+        assert!(refused.contains("the disk is full"), "{refused}");
+        assert!(matches!(world.engine().health().state, HealthState::StorageUnavailable { .. }));
         let store = world.same_store();
         world.on(world.engine().reopen(store)).unwrap();
         assert_eq!(world.engine().health().state, HealthState::Working);

@@ -8,6 +8,7 @@ mod children;
 mod churn;
 mod clock;
 mod damage;
+mod direct;
 mod durability;
 mod lost;
 mod probe;

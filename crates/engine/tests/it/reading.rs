@@ -54,7 +54,7 @@ fn runs_logs_and_spans_tell_what_happened() {
     let child = executions[1].execution;
     let shaky = world.on(world.engine().node_runs(tenant(), child)).unwrap().pop().unwrap();
     assert_eq!((shaky.attempts, shaky.error.unwrap().attempt), (2, 1));
-    let logs = world.on(world.engine().logs(tenant(), child)).unwrap();
+    let logs = world.log(child);
     let levels: Vec<_> = logs.iter().map(|line| line.level).collect();
     assert_eq!(levels, [LogLevel::Info, LogLevel::Warn, LogLevel::Info]);
     assert!(logs.windows(2).all(|pair| pair[0].seq < pair[1].seq));
@@ -72,7 +72,7 @@ fn a_journal_that_is_too_large_for_one_answer_is_read_in_parts() {
         world.publish(&sequence("large", "{}", &nodes));
         let id = world.admit("large", &format!("\"{text}\""));
         world.reaches(id, ExecutionStatus::Succeeded);
-        let whole = world.on(world.engine().logs(tenant(), id)).unwrap_err();
+        let whole = world.on(world.engine().journal(tenant(), id)).unwrap_err();
         assert!(whole.to_string().contains("journal_read_bytes_max"), "{whole}");
 
         let (mut next, mut entries, mut parts) = (Some(0), 0, 0);

@@ -8,12 +8,14 @@ use std::time::{Duration, Instant};
 use flux_egress::files::{FileContent, FileError, FileSink};
 use flux_egress::vault::NoSecrets;
 use flux_egress::{Egress, FileStore, Policy, Setup};
+use flux_engine::reading::LogLine;
 use flux_engine::{
-    Admission, AdmissionError, Admitted, Answer, Engine, EngineParts, EngineSettings, TriggerKind, Until,
-    Waiting,
+    Admission, AdmissionError, Admitted, Answer, Engine, EngineParts, EngineSettings, LogQuery, TriggerKind,
+    Until, Waiting,
 };
 use flux_model::execution::{ExecutionResult, ExecutionStatus};
 use flux_model::ids::{ExecutionId, OrganizationId, ProjectId, Tenant};
+use flux_model::journal::LogLevel;
 use flux_model::{Flow, Value};
 use flux_nodes::Registry;
 use flux_objects::Objects;
@@ -139,6 +141,7 @@ impl World {
             objects: Objects::local(&self.folder.path().join("objects")).unwrap(),
             registry: Arc::new(registry),
             egress: Egress::new(setup).unwrap(),
+            functions: None,
             clock: self.clock.clone(),
             random: self.random.clone(),
             settings: self.settings.clone(),
@@ -232,10 +235,21 @@ impl World {
         self.store.execution(tenant(), id).unwrap().expect("the execution is there")
     }
 
+    /// How many executions of this status are stored.
+    pub(crate) fn stored(&self, status: ExecutionStatus) -> u64 {
+        *self.store.status_counts(tenant()).unwrap().of(status)
+    }
+
     /// Waits until the execution has the status.
     pub(crate) fn reaches(&self, id: ExecutionId, status: ExecutionStatus) -> ExecutionRow {
         self.until(&format!("{id} is {}", status.as_str()), || self.row(id).status == status);
         self.row(id)
+    }
+
+    /// The first lines of its log.
+    pub(crate) fn log(&self, id: ExecutionId) -> Vec<LogLine> {
+        let query = LogQuery { from_seq: 0, level: LogLevel::Debug, lines_max: 100 };
+        self.on(self.engine().log_part(tenant(), id, query)).unwrap().lines
     }
 
     /// Waits until nobody owns an execution.

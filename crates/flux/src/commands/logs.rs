@@ -18,6 +18,8 @@ use crate::output::{Format, Out};
 const PAUSE: Duration = Duration::from_millis(300);
 /// Lines that are asked for at once.
 const PAGE: u16 = 200;
+/// Where a log begins.
+const FIRST: &str = "0";
 /// The event that says that the server no longer has all that happened since.
 const MISSED: &str = "reset";
 /// Pause before a broken stream is followed again.
@@ -59,24 +61,27 @@ fn with_execution(mut line: Value, id: &str) -> Value {
     line
 }
 
-/// All lines from the journal entry `from` on.
-async fn lines_of(remote: &Remote, id: &str, from: u64) -> Result<Vec<Value>, CommandError> {
+/// Shows all lines from `cursor` on, page by page; gives the cursor of what comes after them.
+async fn show_lines(remote: &mut Remote, id: &str, mut cursor: String) -> Result<String, CommandError> {
     let path = format!("/executions/{}/logs", encode(id));
-    let mut lines = Vec::new();
-    let mut cursor = Some(from.to_string());
-    while cursor.is_some() {
-        let query = Query::default().with("limit", Some(PAGE)).with("cursor", cursor);
+    loop {
+        let query = Query::default().with("limit", Some(PAGE)).with("cursor", Some(&cursor));
         let page: Page<Value> = remote.client.get_as(&query.on(&path)).await?;
-        lines.extend(page.items);
-        cursor = page.next_cursor;
+        for line in page.items {
+            if let Some(seq) = line["seq"].as_u64() {
+                cursor = (seq + 1).to_string();
+            }
+            show_line(&mut remote.out, id, line)?;
+        }
+        match page.next_cursor {
+            Some(next) => cursor = next,
+            None => return Ok(cursor),
+        }
     }
-    Ok(lines)
 }
 
 async fn show_one(remote: &mut Remote, id: &str) -> Ended {
-    for line in lines_of(remote, id, 0).await? {
-        show_line(&mut remote.out, id, line)?;
-    }
+    show_lines(remote, id, FIRST.to_owned()).await?;
     Ok(Exit::Success)
 }
 
@@ -84,23 +89,18 @@ async fn show_latest(remote: &mut Remote, limit: u16) -> Ended {
     let query = Query::default().with("limit", Some(limit));
     let page: Page<Execution> = remote.client.get_as(&query.on("/executions")).await?;
     for execution in page.items.iter().rev() {
-        for line in lines_of(remote, &execution.id, 0).await? {
-            show_line(&mut remote.out, &execution.id, line)?;
-        }
+        show_lines(remote, &execution.id, FIRST.to_owned()).await?;
     }
     Ok(Exit::Success)
 }
 
 /// Shows each line once, until the execution is over.
 async fn follow_one(remote: &mut Remote, id: &str) -> Ended {
-    let mut next = 0;
+    let mut cursor = FIRST.to_owned();
     loop {
         // Asked before the lines are: what it writes last is not missed.
         let execution: Execution = remote.client.get_as(&format!("/executions/{}", encode(id))).await?;
-        for line in lines_of(remote, id, next).await? {
-            next = line["seq"].as_u64().map_or(next, |seq| seq + 1);
-            show_line(&mut remote.out, id, line)?;
-        }
+        cursor = show_lines(remote, id, cursor).await?;
         if execution.status.is_terminal() {
             return Ok(Exit::Success);
         }

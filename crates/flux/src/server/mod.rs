@@ -128,6 +128,7 @@ impl Server {
             objects,
             registry: registry.clone(),
             egress: Egress::new(egress).context("outbound calls cannot be set up")?,
+            functions: None,
             clock: Arc::new(SystemClock::default()),
             random: Arc::new(SystemRandom),
             settings: setup.engine,

@@ -43,6 +43,12 @@ fn a_full_disk_refuses_writes_and_loses_nothing() {
 
     let ready = || request(server.gateway, "GET", "/ready", &[], None).unwrap().status;
     eventually("red health", || (ready() == 503).then_some(()));
+    for attempts in 1..=3 {
+        eventually("an attempt to open the store", || {
+            assert_eq!(ready(), 503, "the disk is still full");
+            (attempts_of(&server) >= attempts).then_some(())
+        });
+    }
     let listed = server.api("GET", "/executions?limit=200", None);
     assert_eq!(listed.status, 200, "reads are served");
     assert!(listed.json()["items"].as_array().unwrap().len() >= accepted.len().min(200));
@@ -69,7 +75,14 @@ fn start_limited(project: &Project) -> Server {
     for (name, _) in flux().get_envs() {
         command.env_remove(name);
     }
+    command.env("FLUX_STORAGE_REOPEN_PAUSE_MS", "200");
     Server::start(&mut command)
+}
+
+/// How often the store could not be opened again.
+fn attempts_of(server: &Server) -> usize {
+    let failed = |line: &Value| line["message"].as_str().is_some_and(|text| text.contains("again yet"));
+    server.log().iter().filter(|line| failed(line)).count()
 }
 
 fn check_succeeded(server: &Server, id: &str) {

@@ -10,12 +10,15 @@ use utoipa::ToSchema;
 /// One permission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
 pub enum Scope {
-    /// See flows and node types, preview templates.
+    /// See flows, functions and node types, preview templates.
     #[serde(rename = "flows:read")]
     FlowsRead,
     /// Save, publish, switch and delete flows.
     #[serde(rename = "flows:write")]
     FlowsWrite,
+    /// Call functions through the gateway.
+    #[serde(rename = "functions:call")]
+    FunctionsCall,
     /// See executions, journals, logs, traces and events.
     #[serde(rename = "executions:read")]
     ExecutionsRead,
@@ -47,9 +50,10 @@ pub enum Scope {
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::FlowsRead,
         Self::FlowsWrite,
+        Self::FunctionsCall,
         Self::ExecutionsRead,
         Self::ExecutionsWrite,
         Self::ReviewsRead,
@@ -66,6 +70,7 @@ impl Scope {
         match self {
             Self::FlowsRead => "flows:read",
             Self::FlowsWrite => "flows:write",
+            Self::FunctionsCall => "functions:call",
             Self::ExecutionsRead => "executions:read",
             Self::ExecutionsWrite => "executions:write",
             Self::ReviewsRead => "reviews:read",
@@ -87,6 +92,7 @@ impl Scope {
             Self::SecretsWrite => Some(Self::SecretsRead),
             Self::KeysWrite => Some(Self::KeysRead),
             Self::FlowsRead
+            | Self::FunctionsCall
             | Self::ExecutionsRead
             | Self::ReviewsRead
             | Self::SecretsRead
@@ -194,7 +200,7 @@ mod tests {
         assert!(of(&[Scope::Admin]).cover(of(&Scope::ALL)));
         assert!(of(&[Scope::KeysWrite]).cover(of(&[Scope::KeysRead])));
         assert!(!of(&[Scope::KeysWrite]).cover(of(&[Scope::FlowsRead])));
-        assert!(!of(&Scope::ALL[..10]).cover(of(&[Scope::Admin])));
+        assert!(!of(&Scope::ALL[..11]).cover(of(&[Scope::Admin])));
     }
 
     #[test]

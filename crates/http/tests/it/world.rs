@@ -49,6 +49,7 @@ impl World {
             objects: Objects::local(folder.path()).unwrap(),
             registry: Arc::clone(&registry),
             egress,
+            functions: None,
             clock: clock.clone(),
             random: Arc::new(SystemRandom),
             settings: EngineSettings::default(),

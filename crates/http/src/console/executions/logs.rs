@@ -1,6 +1,7 @@
 //! `GET /executions/{id}/logs`: what an execution's nodes wrote, oldest first.
 
 use axum::extract::State;
+use flux_engine::LogQuery;
 use flux_engine::reading::LogLine;
 use flux_model::journal::LogLevel;
 use flux_model::{ErrorCode, ExecutionId, NodePath, Value};
@@ -24,11 +25,12 @@ pub(crate) struct LogsQuery {
     /// Only this loud or louder: `debug` (where absent), `info`, `warn`, `error`.
     #[param(value_type = Option<String>)]
     level: Option<LogLevel>,
-    /// Only from this journal entry on. Whoever follows the log asks with the `seq` of the last
-    /// line plus one.
+    /// Where the page begins: `next_cursor` of the one before. Whoever follows the log of an
+    /// execution that goes on asks with the `seq` of the last line plus one.
     #[serde(default)]
     cursor: u64,
-    /// How many lines, 1 to 200; 50 where absent.
+    /// How many lines, 1 to 200; 50 where absent. A page may have fewer, even none, and still not
+    /// be the last.
     #[serde(default)]
     #[param(value_type = Option<u32>, minimum = 1, maximum = 200)]
     limit: Limit,
@@ -84,16 +86,20 @@ pub(crate) async fn get_logs(
     Named(id): Named<ExecutionId>,
     Query(query): Query<LogsQuery>,
 ) -> Result<Json<Listing<LogLineView>>, ExecutionError> {
-    let level = query.level.unwrap_or(LogLevel::Debug);
-    let mut lines = app.engine.logs(caller.tenant, id).await?;
-    lines.retain(|line| line.seq >= query.cursor && line.level >= level);
-    let next_cursor = lines.get(query.limit.0).map(|line| line.seq.to_string());
-    lines.truncate(query.limit.0);
-    Ok(Json(Listing { items: lines.into_iter().map(LogLineView::from).collect(), next_cursor }))
+    let part = LogQuery {
+        from_seq: query.cursor,
+        level: query.level.unwrap_or(LogLevel::Debug),
+        lines_max: query.limit.0,
+    };
+    let part = app.engine.log_part(caller.tenant, id, part).await?;
+    let items = part.lines.into_iter().map(LogLineView::from).collect();
+    Ok(Json(Listing { items, next_cursor: part.next_seq.map(|seq| seq.to_string()) }))
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use crate::testing::{World, failing_flow};
 
     #[tokio::test]
@@ -109,5 +115,29 @@ mod tests {
         assert_eq!(rest.is(200).at("/items").as_array().map(Vec::len), Some(0));
         world.console(&format!("GET /executions/{id}/logs?level=loud")).send().await.is(400);
         world.console("GET /executions/exec_00000000000000000000000000/logs").send().await.is(404);
+    }
+
+    #[tokio::test]
+    async fn pages_follow_each_other_without_gap() {
+        let world = World::start().await;
+        let mut flow = failing_flow("a");
+        flow["nodes"][1]["for_each"] = json!("{{ [1, 2, 3, 4, 5, 6, 7, 8, 9, 10] }}");
+        flow["nodes"][1]["on_error"] = json!("continue");
+        world.publish(flow).await;
+        let id = world.run("a").await;
+        let path = format!("GET /executions/{id}/logs?level=error");
+        let whole = world.console(&path).send().await.is(200);
+        let all = whole.at("/items").as_array().unwrap().clone();
+        assert_eq!((all.len(), whole.at("/next_cursor")), (10, json!(null)));
+        let (mut cursor, mut collected) = ("0".to_owned(), Vec::new());
+        loop {
+            let page = world.console(&format!("{path}&limit=3&cursor={cursor}")).send().await.is(200);
+            let lines = page.at("/items").as_array().unwrap().clone();
+            assert!(lines.len() <= 3, "{lines:?}");
+            collected.extend(lines);
+            let Some(next) = page.at("/next_cursor").as_str().map(str::to_owned) else { break };
+            cursor = next;
+        }
+        assert_eq!(collected, all);
     }
 }

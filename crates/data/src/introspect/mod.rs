@@ -1,0 +1,4 @@
+//! Reading the schema from the database.
+
+pub(crate) mod postgres;
+pub(crate) mod sqlite;

@@ -1,0 +1,15 @@
+//! The data engine against real databases: the same cases on SQLite and on a PostgreSQL that is started
+//! here.
+
+mod faults;
+mod history;
+mod includes;
+mod migrations;
+mod paging;
+mod policies;
+mod reads;
+mod server;
+mod stage;
+mod tenants;
+mod transactions;
+mod writes;

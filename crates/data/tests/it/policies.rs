@@ -1,0 +1,83 @@
+//! The policy file: operations, columns, rows, by role; and PostgreSQL's own policies as a second wall.
+
+use flux_data::{DatabaseRole, Options, Policy};
+
+use crate::stage::{Kind, Stage, caller, on_both, query, with_policy};
+
+on_both! { roles second_wall }
+
+const POLICY: &str = r#"{
+    "tenant": {"column": "tenant", "claim": "tenant"},
+    "shared": ["countries"],
+    "roles": {
+        "clerk": {
+            "customers": {"operations": ["select", "update", "insert"], "columns": ["id", "name", "active"], "writable": ["name", "active"], "rows": {"active": true}},
+            "orders": {"operations": ["select", "count", "aggregate"], "rows": {"note": "$claims.team"}}
+        },
+        "admin": {"*": {"operations": ["*"]}}
+    }
+}"#;
+
+async fn roles(kind: Kind) {
+    let stage = Stage::shop(kind, with_policy(POLICY)).await;
+    let admin = r#"{"tenant":"a","role":"admin"}"#;
+    let clerk = r#"{"tenant":"a","role":"clerk","team":"red"}"#;
+    for insert in [
+        r#"{"table":"customers","operation":"insert","values":[{"id":1,"name":"x","active":true},{"id":2,"name":"y","active":false}]}"#,
+        r#"{"table":"orders","operation":"insert","values":[{"id":1,"customer_id":1,"total":1,"note":"red"},{"id":2,"customer_id":1,"total":2,"note":"blue"}]}"#,
+    ] {
+        stage.ask_as(admin, insert).await.unwrap();
+    }
+    let rows = async |claims: &str, json: &str| stage.ask_as(claims, json).await.map(|answer| answer.rows.to_json()).map_err(|error| error.to_string());
+    let seen = rows(clerk, r#"{"table":"customers"}"#).await.unwrap();
+    assert_eq!(seen, r#"[{"id":1,"name":"x","active":true}]"#);
+    let included = rows(clerk, r#"{"table":"orders","columns":["id"],"include":{"customer":{"columns":["id"]}}}"#).await.unwrap();
+    assert_eq!(included, r#"[{"id":1,"customer":{"id":1}}]"#);
+    assert_eq!(rows(clerk, r#"{"table":"orders","operation":"count"}"#).await.unwrap(), r#"[{"count":1}]"#);
+    for (claims, json, expected) in [
+        (clerk, r#"{"table":"customers","columns":["email"]}"#, "columns[0]: the caller's role may not read customers.email"),
+        (clerk, r#"{"table":"customers","where":{"email":"x"}}"#, "where.email: the caller's role may not read customers.email"),
+        (clerk, r#"{"table":"customers","order":"email"}"#, "order[0]: the caller's role may not read customers.email"),
+        (clerk, r#"{"table":"customers","operation":"delete","where":{"id":1}}"#, "role `clerk` may not delete `customers`"),
+        (clerk, r#"{"table":"items"}"#, "role `clerk` may not select `items`"),
+        (clerk, r#"{"table":"orders","include":["items"]}"#, "include.items: role `clerk` may not select `items`"),
+        (clerk, r#"{"table":"customers","operation":"update","where":{"id":1},"set":{"email":"x"}}"#, "set.email: the caller's role may not set customers.email"),
+        (clerk, r#"{"table":"customers","operation":"update","where":{"id":1},"set":{"active":false}}"#, "would leave the rows that the policy allows"),
+        (clerk, r#"{"table":"customers","operation":"insert","values":{"name":"z","active":false}}"#, "would leave the rows that the policy allows"),
+        (clerk, r#"{"table":"customers","operation":"update","where":{"id":1},"set":{"tenant":"b"}}"#, "set.tenant: is set from the caller's verified claims"),
+        (admin, r#"{"table":"customers","operation":"insert","values":{"name":"z","tenant":"a"}}"#, "values[0].tenant: is set from the caller's verified claims"),
+        (r#"{"tenant":"a","role":"clerk"}"#, r#"{"table":"orders"}"#, "the caller has no claim `team`"),
+        (r#"{"tenant":"a","role":"stranger"}"#, r#"{"table":"orders"}"#, "role `stranger` may not select `orders`"),
+        (r#"{"tenant":"a"}"#, r#"{"table":"orders"}"#, "the caller has no role"),
+        (r#"{"role":"admin"}"#, r#"{"table":"orders"}"#, "the caller has no claim `tenant`"),
+        (r#"{"role":"admin","tenant":["a"]}"#, r#"{"table":"orders"}"#, "claims.tenant"),
+        (admin, r#"{"table":"places"}"#, "`places` has no tenant column `tenant`"),
+    ] {
+        let error = rows(claims, json).await.unwrap_err();
+        assert!(error.contains(expected), "{json}: {error}");
+    }
+    let changed = stage.ask_as(clerk, r#"{"table":"customers","operation":"update","all":true,"set":{"name":"n"}}"#).await.unwrap();
+    assert_eq!(changed.affected, 1, "the inactive customer does not exist for the role");
+}
+
+/// The planner's conditions are taken away by a second engine without policy; the database's remain.
+async fn second_wall(kind: Kind) {
+    if kind == Kind::Sqlite {
+        return;
+    }
+    let stage = Stage::filled(kind).await;
+    stage.migrate(&[("0001_shop.sql", crate::stage::SHOP), ("0002_wall.sql", "
+        CREATE ROLE member_of_shop; GRANT ALL ON ALL TABLES IN SCHEMA public TO member_of_shop;
+        ALTER TABLE customers ENABLE ROW LEVEL SECURITY;
+        CREATE POLICY own ON customers USING (tenant = current_setting('flux.claims', true)::json ->> 'tenant');")]).await.unwrap();
+    let options = Options { database_role: DatabaseRole::OfClaims, policy: Policy::default(), ..Options::default() };
+    let bare = stage.again(options).await;
+    let count = query(r#"{"table":"customers","operation":"count"}"#).unwrap();
+    for (claims, expected) in [("a", 3), ("b", 0), ("a", 3)] {
+        let context = caller(&format!(r#"{{"tenant":"{claims}","role":"member_of_shop"}}"#));
+        assert_eq!(bare.query(&context, &count).await.unwrap().rows.to_json(), format!(r#"[{{"count":{expected}}}]"#));
+    }
+    let context = flux_data::Context::service(crate::stage::at(0));
+    assert_eq!(bare.query(&context, &count).await.unwrap().rows.to_json(), r#"[{"count":3}]"#);
+    assert!(bare.query(&caller(r#"{"tenant":"a"}"#), &count).await.is_err(), "no role is nobody");
+}

@@ -1,0 +1,4 @@
+//! Functions in real Deno processes.
+
+mod calls;
+mod world;
