@@ -15,7 +15,8 @@ setup: ## check what building needs, install what is missing or say how
 dev: setup ## build and start `flux dev` on examples/orders
 	cd examples/orders && cargo run --locked --package flux -- dev
 
-test: setup ## every check and test, what CI runs
+test: ## every check and test, what CI runs
+	@.ci/setup test
 	@.ci/test
 
 bench: setup ## measure, and write benchmarks/RESULTS.md

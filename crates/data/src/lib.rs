@@ -6,12 +6,14 @@
 //! databases and nothing else: no HTTP, no environment, no files beside the database and the migrations it
 //! is pointed at.
 
+pub mod advice;
 mod cache;
 mod compile;
 mod context;
 mod cursor;
 mod engine;
 mod error;
+mod graph;
 mod history;
 mod introspect;
 pub mod limits;
@@ -24,6 +26,7 @@ mod query;
 pub mod schema;
 mod shape;
 mod trace;
+mod typings;
 
 pub use context::{Access, Claims, Context};
 pub use engine::{Answer, CacheStatus, Database, DatabaseRole, History, Options, Source, Transaction};
@@ -36,3 +39,4 @@ pub use query::{
     Order, Query, Reach, Resolution, Select, Start, Test, Update, Upsert,
 };
 pub use shape::QueryShape;
+pub use typings::typings;

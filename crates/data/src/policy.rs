@@ -81,7 +81,8 @@ impl Policy {
         };
         let root = Place::root(name);
         let roles = file.roles.map(|roles| roles_of(roles, &root.member("roles"))).transpose()?;
-        let tenant = file.tenant.map(|tenant| TenantRule { column: tenant.column.into(), claim: tenant.claim });
+        let tenant =
+            file.tenant.map(|tenant| TenantRule { column: tenant.column.into(), claim: tenant.claim });
         Ok(Self { tenant, shared: file.shared.into_iter().map(Arc::from).collect(), roles })
     }
 
@@ -98,7 +99,10 @@ impl Policy {
     ) -> Result<Option<&TableRule>, DataError> {
         let Some(roles) = &self.roles else { return Ok(None) };
         let Some(role) = role else {
-            return Err(DataError::forbidden(place, "the caller has no role, and the policy file asks for one"));
+            return Err(DataError::forbidden(
+                place,
+                "the caller has no role, and the policy file asks for one",
+            ));
         };
         let tables = roles.get(role);
         let rule = tables.and_then(|tables| tables.get(table).or_else(|| tables.get("*")));
@@ -106,7 +110,8 @@ impl Policy {
             Some(rule) if rule.operations.contains(&operation) => Ok(Some(rule)),
             Some(_) | None => {
                 let operation = operation.as_str();
-                let way_out = format!("add `{operation}` to roles.{role}.{table}.operations of the policy file");
+                let way_out =
+                    format!("add `{operation}` to roles.{role}.{table}.operations of the policy file");
                 let message = format!("role `{role}` may not {operation} `{table}`; {way_out}");
                 Err(DataError::forbidden(place, message))
             }
@@ -140,7 +145,10 @@ fn rule_of(rule: RuleFile, place: &Place<'_>) -> Result<TableRule, DataError> {
             None => {
                 let known = Operation::ALL.iter().map(|operation| operation.as_str());
                 let hint = crate::nearest::suggestion(name, known);
-                return Err(configuration(place.member("operations"), format!("unknown operation `{name}`{hint}")));
+                return Err(configuration(
+                    place.member("operations"),
+                    format!("unknown operation `{name}`{hint}"),
+                ));
             }
         }
     }

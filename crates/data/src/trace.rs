@@ -69,7 +69,11 @@ impl Database {
     }
 
     /// The columns that the caller may see; none means all.
-    fn readable(&self, context: &Context, table: &Table) -> Result<Option<Vec<std::sync::Arc<str>>>, DataError> {
+    fn readable(
+        &self,
+        context: &Context,
+        table: &Table,
+    ) -> Result<Option<Vec<std::sync::Arc<str>>>, DataError> {
         let Access::Claims(claims) = &context.access else { return Ok(None) };
         let policy = &self.options().policy;
         let rule = policy.rule(claims.role(), &table.name, Operation::Select, &Place::root("history"))?;

@@ -13,14 +13,15 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use crate::connect::{Connector, Guard};
 use crate::failure;
 use crate::files::FileStore;
-use crate::gates::Gates;
+use crate::gates::{Gates, Pass};
 use crate::limits::Limits;
+use crate::mask::ContentMasker;
 use crate::payload::WireBody;
 use crate::policy::Policy;
 use crate::receive::Receiver;
-use crate::record::Trail;
+use crate::record::{self, Trail};
 use crate::redirect;
-use crate::request::Request;
+use crate::request::{Redirects, Request};
 use crate::resolve::{Resolver, SystemResolver};
 use crate::response::{Called, Response};
 use crate::reveal::Revealed;
@@ -81,16 +82,26 @@ pub enum EgressError {
 /// need an egress each.
 #[derive(Clone)]
 pub struct Egress {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
-struct Shared {
+pub(crate) struct Shared {
     client: Client<Connector, WireBody>,
     guard: Guard,
     gates: Gates,
-    limits: Limits,
+    pub(crate) limits: Limits,
     secrets: Arc<dyn SecretSource>,
     files: Arc<dyn FileStore>,
+}
+
+/// The answer to the last hop of a request, its body still to be read.
+pub(crate) struct Exchanged {
+    pub(crate) answer: http::Response<Incoming>,
+    pub(crate) wire: Wire,
+    /// Redirects that were followed.
+    pub(crate) redirects: u32,
+    /// Held until the body is read.
+    pub(crate) pass: Pass,
 }
 
 impl Egress {
@@ -123,21 +134,20 @@ impl Egress {
     /// Sends `request` for `tenant` and reads the answer. Tokens of `scope` in the request become
     /// plaintext on the wire only.
     pub async fn call(&self, tenant: Tenant, scope: &SecretScope, request: &Request) -> Called {
-        let mut trail = Trail::start(request, scope);
+        let mut trail = Trail::start(request, scope, ContentMasker::default());
         let limit = request.timeout.unwrap_or(self.shared.limits.timeout);
         let run = self.shared.run(tenant, scope, request, &mut trail);
         let outcome = match tokio::time::timeout(limit, run).await {
             Ok(outcome) => outcome,
             Err(_) => Err(failure::timeout(&trail.shown_url, limit)),
         };
-        let called = trail.finish(outcome);
-        if let Err(failure) = &called.outcome
-            && matches!(failure.code, ErrorCode::EgressRefused | ErrorCode::SecretHost)
-        {
-            let Tenant { organization, project } = tenant;
-            tracing::warn!(%organization, %project, code = %failure.code, "outbound call refused: {}", failure.message);
-        }
-        called
+        let outcome = outcome.map_err(|failure| {
+            let failure = trail.cause(failure);
+            warn_if_refused(tenant, &failure);
+            failure
+        });
+        let record = trail.finish(outcome.as_ref().map(record::recorded).map_err(Clone::clone));
+        Called { record, outcome }
     }
 
     /// Whether `url` could be called now: parses it, resolves its host and asks the policy.
@@ -160,6 +170,21 @@ impl Shared {
         request: &Request,
         trail: &mut Trail,
     ) -> Result<Response, Failure> {
+        let Exchanged { answer, wire, redirects: _, pass: _pass } =
+            self.exchange(tenant, scope, request, trail).await?;
+        let (files, limits, masker) = (&*self.files, &self.limits, &trail.masker);
+        let receiver = Receiver { tenant, files, limits, masker, request, wire: &wire };
+        receiver.receive(answer).await
+    }
+
+    /// Sends `request` and follows redirects, up to the head of the last answer.
+    pub(crate) async fn exchange(
+        &self,
+        tenant: Tenant,
+        scope: &SecretScope,
+        request: &Request,
+        trail: &mut Trail,
+    ) -> Result<Exchanged, Failure> {
         let revealed = Revealed::of(scope, &*self.secrets, tenant, request).await?;
         trail.masker = revealed.masker();
         let (mut wire, masker) = Wire::of(request, &revealed)?;
@@ -171,36 +196,26 @@ impl Shared {
             .map_or(self.limits.redirects_max, |asked| asked.min(self.limits.redirects_max));
         let mut redirects = 0;
         loop {
-            // Held until the body is read.
-            let _pass = self.gates.enter(&wire.url).await?;
+            let pass = self.gates.enter(&wire.url).await?;
             let answer = self.send(tenant, &wire).await?;
             let status = answer.status();
-            let next = if redirects_max == 0 {
-                None
-            } else {
-                redirect::location(status, answer.headers(), &wire.url)?
+            let next = match request.redirects {
+                Redirects::Follow if redirects_max > 0 => {
+                    redirect::location(status, answer.headers(), &wire.url)?
+                }
+                Redirects::Error if redirect::is_redirect(status) => {
+                    return Err(redirect::unwanted(&wire, status));
+                }
+                Redirects::Follow | Redirects::Error | Redirects::Manual => None,
             };
-            let Some(next) = next else {
-                let receiver = self.receiver(tenant, request, &wire, trail);
-                return receiver.receive(answer).await;
-            };
+            let Some(next) = next else { return Ok(Exchanged { answer, wire, redirects, pass }) };
             if redirects == redirects_max {
                 return Err(too_many_redirects(&wire, redirects_max));
             }
             redirects += 1;
-            wire = redirect::follow(&wire, status, next, &revealed, &trail.masker)?;
+            wire = redirect::follow(&wire, status, next, &revealed, &trail.everything())?;
             trail.redirected(status, &wire.shown_url);
         }
-    }
-
-    fn receiver<'c>(
-        &'c self,
-        tenant: Tenant,
-        request: &'c Request,
-        wire: &'c Wire,
-        trail: &'c Trail,
-    ) -> Receiver<'c> {
-        Receiver { tenant, files: &*self.files, limits: &self.limits, masker: &trail.masker, request, wire }
     }
 
     async fn send(&self, tenant: Tenant, wire: &Wire) -> Result<http::Response<Incoming>, Failure> {
@@ -208,28 +223,37 @@ impl Shared {
             let message = format!("{} cannot be sent: {error}.", wire.shown_url);
             Failure::permanent(ErrorCode::EgressUrl, message)
         })?;
-        let mut request = http::Request::new(wire.payload.to_body(&self.files, tenant));
+        let body = wire.payload.to_body(&self.files, tenant, self.limits.request_bytes_max);
+        let mut request = http::Request::new(body);
         *request.method_mut() = wire.method.clone();
         *request.uri_mut() = uri;
         *request.headers_mut() = wire.headers.clone();
         let sent = self.client.request(request).await;
-        let answer = sent.map_err(|error| failure::exchange(&wire.shown_url, &error, &self.limits))?;
+        let header_bytes_max = self.limits.header_bytes_max;
+        let answer = sent.map_err(|error| failure::exchange(&wire.shown_url, &error, header_bytes_max))?;
         // The read buffer bounds the header roughly, while it comes in; this is the exact bound.
         let bytes: usize =
             answer.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
-        if bytes > self.limits.header_bytes_max {
-            return Err(failure::header_too_large(&wire.shown_url, &self.limits));
+        if bytes > header_bytes_max {
+            return Err(failure::header_too_large(&wire.shown_url, header_bytes_max));
         }
         Ok(answer)
     }
 
+    /// A stream is measured while it is sent.
     fn check_size(&self, wire: &Wire) -> Result<(), Failure> {
-        let (bytes, limit) = (wire.payload.length, self.limits.request_bytes_max);
-        if bytes <= limit {
-            return Ok(());
-        }
+        let limit = self.limits.request_bytes_max;
+        let Some(bytes) = wire.payload.length().filter(|bytes| *bytes > limit) else { return Ok(()) };
         let message = format!("The body has {bytes} bytes, more than request_bytes_max = {limit}.");
         Err(Failure::permanent(ErrorCode::EgressLimit, message))
+    }
+}
+
+/// Tells the operator about calls that a rule stopped.
+pub(crate) fn warn_if_refused(tenant: Tenant, failure: &Failure) {
+    if matches!(failure.code, ErrorCode::EgressRefused | ErrorCode::SecretHost) {
+        let Tenant { organization, project } = tenant;
+        tracing::warn!(%organization, %project, code = %failure.code, "outbound call refused: {}", failure.message);
     }
 }
 

@@ -7,27 +7,27 @@ use flux_model::ErrorCode;
 use flux_model::error::Failure;
 
 use crate::connect::ConnectFailure;
-use crate::files::FileError;
-use crate::limits::{Limits, RESPONSE_HEADERS_MAX};
+use crate::limits::RESPONSE_HEADERS_MAX;
 
 /// Errors below one another that are looked at.
 const CAUSES_MAX: usize = 16;
 
 /// What a failed exchange with `url` (as shown) means.
-pub(crate) fn exchange(url: &str, error: &(dyn Error + 'static), limits: &Limits) -> Failure {
+pub(crate) fn exchange(url: &str, error: &(dyn Error + 'static), header_bytes_max: usize) -> Failure {
     let causes = causes(error);
     if let Some(failure) = causes.iter().find_map(|cause| cause.downcast_ref::<ConnectFailure>()) {
         return connect(failure);
     }
-    if let Some(error) = causes.iter().find_map(|cause| cause.downcast_ref::<FileError>()) {
-        return error.clone().into();
+    // The body that was being sent failed.
+    if let Some(failure) = causes.iter().find_map(|cause| cause.downcast_ref::<Failure>()) {
+        return failure.clone();
     }
     if let Some(error) = causes.iter().find_map(|cause| cause.downcast_ref::<rustls::Error>()) {
         return tls(url, error);
     }
     if let Some(error) = causes.iter().find_map(|cause| cause.downcast_ref::<hyper::Error>()) {
         if error.is_parse_too_large() {
-            return header_too_large(url, limits);
+            return header_too_large(url, header_bytes_max);
         }
         if error.is_parse() {
             let message = format!("{url} did not answer with HTTP: {error}.");
@@ -52,10 +52,9 @@ pub(crate) fn connect(failure: &ConnectFailure) -> Failure {
 }
 
 /// The header of an answer is over one of its two bounds.
-pub(crate) fn header_too_large(url: &str, limits: &Limits) -> Failure {
+pub(crate) fn header_too_large(url: &str, header_bytes_max: usize) -> Failure {
     let message = format!(
-        "The header of the answer of {url} is too large: header_bytes_max = {}, RESPONSE_HEADERS_MAX = {RESPONSE_HEADERS_MAX}.",
-        limits.header_bytes_max,
+        "The header of the answer of {url} is too large: header_bytes_max = {header_bytes_max}, RESPONSE_HEADERS_MAX = {RESPONSE_HEADERS_MAX}."
     );
     Failure::permanent(ErrorCode::EgressLimit, message)
 }
@@ -63,6 +62,13 @@ pub(crate) fn header_too_large(url: &str, limits: &Limits) -> Failure {
 /// The whole call took too long.
 pub(crate) fn timeout(url: &str, limit: Duration) -> Failure {
     let message = format!("The call to {url} took longer than timeout = {} ms.", limit.as_millis());
+    Failure::retryable(ErrorCode::EgressTimeout, message)
+}
+
+/// The server paused too long within its answer.
+pub(crate) fn idle(url: &str, limit: Duration) -> Failure {
+    let message =
+        format!("The answer of {url} paused for longer than idle_timeout = {} ms.", limit.as_millis());
     Failure::retryable(ErrorCode::EgressTimeout, message)
 }
 

@@ -14,6 +14,8 @@ pub struct Limits {
     pub connect_timeout: Duration,
     /// For a whole call where the request does not say.
     pub timeout: Duration,
+    /// How long the body of an answer that is read piece by piece may pause.
+    pub idle_timeout: Duration,
     /// How long a call waits for a free place under the two caps below.
     pub queue_timeout: Duration,
     /// Calls running at the same time.
@@ -26,7 +28,7 @@ pub struct Limits {
     pub request_bytes_max: u64,
     /// Bytes of an answer that becomes a value, after decompression.
     pub response_bytes_max: u64,
-    /// Bytes of an answer that becomes a file, after decompression.
+    /// Bytes of an answer that becomes a file or is read piece by piece, after decompression.
     pub file_bytes_max: u64,
     /// Bytes of the header of an answer.
     pub header_bytes_max: usize,
@@ -39,6 +41,7 @@ impl Default for Limits {
         Self {
             connect_timeout: Duration::from_secs(10),
             timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_secs(60),
             queue_timeout: Duration::from_secs(30),
             calls_max: 1_024,
             calls_per_host_max: 256,

@@ -1,4 +1,4 @@
-//! Request bodies as they go over the wire, replayable for redirects.
+//! Request bodies as they go over the wire, replayable for redirects unless they are streams.
 
 use std::sync::Arc;
 
@@ -12,8 +12,10 @@ use http_body_util::{Either, Full, StreamBody};
 use hyper::body::Frame;
 
 use crate::files::{FileError, FileRef, FileStore};
+use crate::mask::Masker;
 use crate::request::{Body, Part, PartContent};
 use crate::reveal::Revealed;
+use crate::upload::BodyStream;
 
 /// The media type of a text body that names none.
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -23,25 +25,28 @@ const BINARY: &str = "application/octet-stream";
 const BOUNDARY_BYTES: usize = 16;
 
 /// What hyper sends.
-pub(crate) type WireBody =
-    Either<Full<Bytes>, StreamBody<BoxStream<'static, Result<Frame<Bytes>, FileError>>>>;
+pub(crate) type WireBody = Either<Full<Bytes>, StreamBody<BoxStream<'static, Result<Frame<Bytes>, Failure>>>>;
 
 /// A body in plain.
 #[derive(Clone, Default)]
 pub(crate) struct Payload {
     pieces: Vec<Piece>,
-    /// Its bytes.
-    pub(crate) length: u64,
+    /// The bytes of the pieces whose length is known.
+    length: u64,
     /// Its media type.
     pub(crate) content_type: Option<String>,
-    /// Whether a secret is in it.
-    pub(crate) holds_secret: bool,
+    /// Whether a secret was put in.
+    holds_secret: bool,
 }
 
 #[derive(Clone)]
 enum Piece {
+    /// Written here.
     Bytes(Bytes),
+    /// Given as they are.
+    Exact(Bytes),
     File(FileRef),
+    Stream(BodyStream),
 }
 
 impl Payload {
@@ -64,40 +69,74 @@ impl Payload {
                 payload.push_file(file);
                 Ok(payload)
             }
+            Body::Bytes { content, content_type } => Ok(Self {
+                pieces: vec![Piece::Exact(content.clone())],
+                length: content.len() as u64,
+                content_type: content_type.clone(),
+                holds_secret: false,
+            }),
+            Body::Stream { content, content_type } => Ok(Self {
+                pieces: vec![Piece::Stream(content.clone())],
+                content_type: content_type.clone(),
+                ..Self::default()
+            }),
         }
     }
 
-    /// The body to send, once. Files are opened when their turn comes.
-    pub(crate) fn to_body(&self, files: &Arc<dyn FileStore>, tenant: Tenant) -> WireBody {
+    /// The body to send, once. Files are opened when their turn comes; of a stream at most `limit`
+    /// bytes are sent.
+    pub(crate) fn to_body(&self, files: &Arc<dyn FileStore>, tenant: Tenant, limit: u64) -> WireBody {
         match self.pieces.as_slice() {
             [] => Either::Left(Full::default()),
-            [Piece::Bytes(bytes)] => Either::Left(Full::new(bytes.clone())),
+            [Piece::Bytes(bytes) | Piece::Exact(bytes)] => Either::Left(Full::new(bytes.clone())),
             pieces => {
                 let files = files.clone();
                 let content = stream::iter(pieces.to_vec()).flat_map(move |piece| match piece {
-                    Piece::Bytes(bytes) => stream::once(std::future::ready(Ok(bytes))).boxed(),
+                    Piece::Bytes(bytes) | Piece::Exact(bytes) => {
+                        stream::once(std::future::ready(Ok(bytes))).boxed()
+                    }
                     Piece::File(file) => {
                         let files = files.clone();
                         let open = async move { files.open(tenant, &file.hash).await };
-                        open.try_flatten_stream().boxed()
+                        open.try_flatten_stream().map_err(Failure::from).boxed()
                     }
+                    Piece::Stream(stream) => stream.send(limit),
                 });
                 Either::Right(StreamBody::new(content.map_ok(Frame::data).boxed()))
             }
         }
     }
 
-    /// Whether its length must be announced by hand, because it is sent in pieces.
-    pub(crate) fn is_streamed(&self) -> bool {
-        !matches!(self.pieces.as_slice(), [] | [Piece::Bytes(_)])
+    /// Its bytes, if that is known before it is sent. What is not known is a stream, and a stream
+    /// can be sent once.
+    pub(crate) fn length(&self) -> Option<u64> {
+        let has_stream = self.pieces.iter().any(|piece| matches!(piece, Piece::Stream(_)));
+        (!has_stream).then_some(self.length)
     }
 
-    /// Its parts that are not files.
+    /// Its length, if that must be announced by hand, because it is sent in pieces.
+    pub(crate) fn announced(&self) -> Option<u64> {
+        match self.pieces.as_slice() {
+            [] | [Piece::Bytes(_) | Piece::Exact(_)] => None,
+            _ => self.length(),
+        }
+    }
+
+    /// Its parts that were written here.
     pub(crate) fn texts(&self) -> impl Iterator<Item = &[u8]> {
         self.pieces.iter().filter_map(|piece| match piece {
             Piece::Bytes(bytes) => Some(&**bytes),
-            Piece::File(_) => None,
+            Piece::Exact(_) | Piece::File(_) | Piece::Stream(_) => None,
         })
+    }
+
+    /// Whether a secret is in it: one that was put in here, or one that `masker` finds.
+    pub(crate) fn has_secret(&self, masker: &Masker) -> bool {
+        let found = |piece: &Piece| match piece {
+            Piece::Bytes(bytes) | Piece::Exact(bytes) => masker.finds(bytes),
+            Piece::File(_) | Piece::Stream(_) => false,
+        };
+        self.holds_secret || self.pieces.iter().any(found)
     }
 
     fn typed(content_type: String) -> Self {

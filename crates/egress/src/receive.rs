@@ -1,23 +1,17 @@
-//! Answers: bounded, decompressed, masked, and made into a value or a file.
+//! Answers of calls, read to the end: masked, and made into a value or a file.
 
-use std::io;
-
-use async_compression::tokio::bufread::GzipDecoder;
 use bytes::{Bytes, BytesMut};
 use flux_model::error::Failure;
 use flux_model::value::Object;
 use flux_model::{ErrorCode, Tenant, Value};
-use futures::stream::BoxStream;
-use futures::{StreamExt as _, TryStreamExt as _};
-use http::header::{CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, StatusCode};
-use http_body_util::BodyDataStream;
-use hyper::body::{Body as _, Incoming};
-use tokio_util::io::{ReaderStream, StreamReader};
+use hyper::body::Incoming;
 
-use crate::failure;
+use crate::content::{Bounds, Content};
 use crate::file_name;
 use crate::files::{FileRef, FileStore};
+use crate::kept::{is_json_type, media_type, without_mark};
 use crate::limits::Limits;
 use crate::mask::Masker;
 use crate::record;
@@ -26,8 +20,6 @@ use crate::response::Response;
 use crate::retry_after;
 use crate::wire::Wire;
 
-/// Bytes that are decompressed at a time: a bomb is noticed within one such step.
-const DECOMPRESS_STEP_BYTES: usize = 16 * 1024;
 /// Bytes reserved at once for a body whose length is announced.
 const RESERVED_BYTES_MAX: u64 = 64 * 1024;
 /// Media types that are files by themselves.
@@ -38,8 +30,6 @@ const FILE_TYPES: &[&str] = &[
     "application/x-tar",
     "application/zip",
 ];
-
-type Chunks = BoxStream<'static, io::Result<Bytes>>;
 
 /// What turns an answer into a [`Response`].
 pub(crate) struct Receiver<'c> {
@@ -68,75 +58,29 @@ impl Receiver<'_> {
     }
 
     async fn body(&self, status: StatusCode, headers: &HeaderMap, body: Incoming) -> Result<Value, Failure> {
-        let media = media_type(headers);
+        let media = media_of(headers);
         let failed = status.is_client_error() || status.is_server_error();
         // An error page is wanted as text or JSON, whatever a good answer would be.
         let mode = if failed { ResponseMode::Auto } else { self.request.response };
         let is_file = mode == ResponseMode::File || (mode == ResponseMode::Auto && is_file_type(&media));
-        let limit = self.bytes_max(is_file);
-        self.check_announced(headers, limit)?;
-        if body.is_end_stream() {
-            return if is_file { self.store(headers, &media, empty(), limit).await } else { Ok(Value::Null) };
-        }
-        let announced = body.size_hint().exact().unwrap_or(0).min(RESERVED_BYTES_MAX);
-        let chunks = self.decompressed(headers, body)?;
+        let mut content = Content::of(headers, body, self.wire, self.bounds(is_file))?;
         if is_file {
-            return self.store(headers, &media, chunks, limit).await;
+            return self.store(headers, &media, content).await;
         }
-        let bytes = self.collect(chunks, announced, limit).await?;
+        if content.length == Some(0) {
+            return Ok(Value::Null);
+        }
+        let bytes = self.collect(&mut content).await?;
         match mode {
             ResponseMode::Json => self.json(&bytes),
             ResponseMode::Text => Ok(Value::from(self.masker.text(&String::from_utf8_lossy(&bytes)))),
-            ResponseMode::Auto | ResponseMode::File => self.whatever(headers, &media, bytes, limit).await,
+            ResponseMode::Auto | ResponseMode::File => self.whatever(headers, &media, bytes, content).await,
         }
     }
 
-    fn bytes_max(&self, is_file: bool) -> u64 {
+    fn bounds(&self, is_file: bool) -> Bounds {
         let limit = if is_file { self.limits.file_bytes_max } else { self.limits.response_bytes_max };
-        self.request.response_bytes_max.map_or(limit, |asked| asked.min(limit))
-    }
-
-    fn check_announced(&self, headers: &HeaderMap, limit: u64) -> Result<(), Failure> {
-        let announced =
-            headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-        match announced {
-            Some(bytes) if bytes > limit && self.wire.method != http::Method::HEAD => {
-                Err(self.too_large(&format!("announces {bytes} bytes"), limit))
-            }
-            Some(_) | None => Ok(()),
-        }
-    }
-
-    fn decompressed(&self, headers: &HeaderMap, body: Incoming) -> Result<Chunks, Failure> {
-        let plain = BodyDataStream::new(body).map_err(io::Error::other);
-        let encoding = headers.get(CONTENT_ENCODING).map_or("", |value| value.to_str().unwrap_or("?"));
-        match encoding.trim().to_ascii_lowercase().as_str() {
-            "" | "identity" => Ok(plain.boxed()),
-            "gzip" | "x-gzip" => {
-                let mut decoder = GzipDecoder::new(StreamReader::new(plain));
-                decoder.multiple_members(true);
-                Ok(ReaderStream::with_capacity(decoder, DECOMPRESS_STEP_BYTES).boxed())
-            }
-            other => {
-                let message = format!(
-                    "{} answered with content-encoding `{other}`, asked for was gzip.",
-                    self.wire.shown_url
-                );
-                Err(Failure::permanent(ErrorCode::HttpResponse, message))
-            }
-        }
-    }
-
-    async fn collect(&self, mut chunks: Chunks, announced: u64, limit: u64) -> Result<Bytes, Failure> {
-        let mut collected = BytesMut::with_capacity(usize::try_from(announced).unwrap_or(0));
-        while let Some(chunk) = chunks.next().await {
-            let chunk = chunk.map_err(|error| self.broken(&error))?;
-            if (collected.len() + chunk.len()) as u64 > limit {
-                return Err(self.too_large("has more bytes", limit));
-            }
-            collected.extend_from_slice(&chunk);
-        }
-        Ok(collected.freeze())
+        Bounds::of(self.request, self.limits.header_bytes_max, limit)
     }
 
     /// JSON if it says so and is, else text if it is UTF-8, else a file.
@@ -145,7 +89,7 @@ impl Receiver<'_> {
         headers: &HeaderMap,
         media: &str,
         bytes: Bytes,
-        limit: u64,
+        content: Content,
     ) -> Result<Value, Failure> {
         if is_json_type(media)
             && let Ok(value) = self.json(&bytes)
@@ -156,15 +100,21 @@ impl Receiver<'_> {
             Ok("") => Ok(Value::Null),
             Ok(text) if self.masker.is_empty() => Ok(Value::text(text)),
             Ok(text) => Ok(Value::from(self.masker.text(text))),
-            Err(_) => {
-                let whole = futures::stream::once(std::future::ready(Ok(bytes))).boxed();
-                self.store(headers, media, whole, limit).await
-            }
+            Err(_) => self.store(headers, media, content.again(bytes)).await,
         }
     }
 
+    async fn collect(&self, content: &mut Content) -> Result<Bytes, Failure> {
+        let announced = content.length.unwrap_or(0).min(RESERVED_BYTES_MAX);
+        let mut collected = BytesMut::with_capacity(usize::try_from(announced).unwrap_or(0));
+        while let Some(chunk) = content.next().await? {
+            collected.extend_from_slice(&chunk);
+        }
+        Ok(collected.freeze())
+    }
+
     fn json(&self, bytes: &[u8]) -> Result<Value, Failure> {
-        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+        let bytes = without_mark(bytes);
         if bytes.is_empty() {
             return Ok(Value::Null);
         }
@@ -177,22 +127,11 @@ impl Receiver<'_> {
         }
     }
 
-    async fn store(
-        &self,
-        headers: &HeaderMap,
-        media: &str,
-        mut chunks: Chunks,
-        limit: u64,
-    ) -> Result<Value, Failure> {
+    async fn store(&self, headers: &HeaderMap, media: &str, mut content: Content) -> Result<Value, Failure> {
         let mut sink = self.files.create(self.tenant).await?;
         let mut masker = self.masker.stream();
-        let (mut received, mut bytes) = (0_u64, 0_u64);
-        while let Some(chunk) = chunks.next().await {
-            let chunk = chunk.map_err(|error| self.broken(&error))?;
-            received += chunk.len() as u64;
-            if received > limit {
-                return Err(self.too_large("has more bytes", limit));
-            }
+        let mut bytes = 0_u64;
+        while let Some(chunk) = content.next().await? {
             let chunk = masker.push(chunk);
             bytes += chunk.len() as u64;
             sink.write(chunk).await?;
@@ -209,30 +148,10 @@ impl Receiver<'_> {
         let mime = if media.is_empty() { "application/octet-stream" } else { media };
         Ok(FileRef { hash, name, mime: self.masker.text(mime), bytes }.to_value())
     }
-
-    fn too_large(&self, how: &str, limit: u64) -> Failure {
-        let url = &self.wire.shown_url;
-        let message = format!("The answer of {url} {how}, more than response_bytes_max = {limit}.");
-        Failure::permanent(ErrorCode::EgressLimit, message)
-    }
-
-    fn broken(&self, error: &io::Error) -> Failure {
-        let from_decoder = error.get_ref().is_none_or(|inner| !inner.is::<hyper::Error>())
-            && matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof);
-        if from_decoder {
-            let message = format!("The gzip data of {} is broken: {error}.", self.wire.shown_url);
-            return Failure::permanent(ErrorCode::HttpResponse, message);
-        }
-        failure::exchange(&self.wire.shown_url, error, self.limits)
-    }
-}
-
-fn empty() -> Chunks {
-    futures::stream::empty().boxed()
 }
 
 /// Header values by name; bytes that are not text are replaced.
-fn joined(headers: &HeaderMap, masker: &Masker) -> Object {
+pub(crate) fn joined(headers: &HeaderMap, masker: &Masker) -> Object {
     let mut joined = Object::with_capacity(headers.keys_len());
     for name in headers.keys() {
         let values: Vec<_> =
@@ -245,14 +164,10 @@ fn joined(headers: &HeaderMap, masker: &Masker) -> Object {
     joined
 }
 
-/// The media type without parameters, in lower case; empty if there is none.
-fn media_type(headers: &HeaderMap) -> String {
-    let text = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
-}
-
-fn is_json_type(media: &str) -> bool {
-    media == "application/json" || media == "text/json" || media.ends_with("+json")
+/// The media type that the headers name; empty if they name none.
+pub(crate) fn media_of(headers: &HeaderMap) -> String {
+    let text = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    text.map(media_type).unwrap_or_default()
 }
 
 fn is_file_type(media: &str) -> bool {

@@ -3,20 +3,24 @@
 //! It is made from the request as the executor wrote it, tokens and all, and never sees plaintext
 //! except to mask what came back.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
 use flux_model::error::Failure;
 use flux_model::value::Object;
 use flux_model::{BoundaryCall, CallKind, Timestamp, Value};
 use http::StatusCode;
 
 use crate::headers::is_private_name;
-use crate::mask::Masker;
+use crate::kept::{Kept, media_type};
+use crate::mask::{ContentMasker, Masker};
 use crate::request::{Auth, Body, PartContent, Request};
-use crate::response::{Called, Response};
+use crate::response::Response;
 use crate::scope::SecretScope;
 use crate::target::{self, MASK};
+use crate::upload::BodyStream;
 use crate::url_text;
 
 /// A call while it runs: what is known of it so far.
@@ -27,25 +31,64 @@ pub(crate) struct Trail {
     /// The URL as it is shown.
     pub(crate) shown_url: String,
     headers: Object,
-    body: Option<Value>,
+    body: Sent,
     redirects: Vec<Value>,
-    /// Masks what was revealed so far.
+    /// Masks what of the scope was revealed so far.
     pub(crate) masker: Masker,
+    /// Masks what user code knows besides.
+    known: ContentMasker,
+}
+
+/// A body that is sent.
+enum Sent {
+    Nothing,
+    /// As it is shown.
+    Shown(Value),
+    Exact {
+        content: Bytes,
+        media: String,
+    },
+    Stream {
+        content: Upload,
+        media: String,
+    },
+}
+
+/// A streamed body, which is not sent for longer than its call lasts.
+struct Upload(BodyStream);
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
 }
 
 impl Trail {
     /// The beginning of a call.
-    pub(crate) fn start(request: &Request, scope: &SecretScope) -> Self {
+    pub(crate) fn start(request: &Request, scope: &SecretScope, known: ContentMasker) -> Self {
         Self {
             started_at: now(),
             started: Instant::now(),
             method: scope.mask(&request.method).into_owned(),
             shown_url: url_text::shown(request, scope),
             headers: headers(request, scope),
-            body: body(&request.body, scope),
+            body: Sent::of(request, scope),
             redirects: Vec::new(),
             masker: Masker::default(),
+            known,
         }
+    }
+
+    /// Masks everything that is known so far, and so also more than an answer is masked by.
+    pub(crate) fn everything(&self) -> Cow<'_, Masker> {
+        self.known.join(&self.masker)
+    }
+
+    /// Why the call failed, without secrets: because of the body that was sent, if that broke off,
+    /// and else because of `failure`.
+    pub(crate) fn cause(&self, failure: Failure) -> Failure {
+        let failure = self.body.failure().unwrap_or(failure);
+        Failure { message: self.everything().text(&failure.message), ..failure }
     }
 
     /// A redirect was followed to `url` (as shown).
@@ -54,31 +97,85 @@ impl Trail {
         self.redirects.push(Value::object([("status", status), ("url", Value::from(url))]));
     }
 
-    /// The end of the call.
-    pub(crate) fn finish(self, outcome: Result<Response, Failure>) -> Called {
-        let outcome =
-            outcome.map_err(|failure| Failure { message: self.masker.text(&failure.message), ..failure });
+    /// The end of the call. `result` is masked already.
+    pub(crate) fn finish(self, result: Result<Value, Failure>) -> BoundaryCall {
+        let Self { started_at, started, method, shown_url, headers, body, redirects, masker, known } = self;
+        let masker = known.join(&masker);
         let mut request = Object::new();
-        request.insert("method".into(), Value::text(&self.method));
-        request.insert("url".into(), Value::text(&self.shown_url));
-        request.insert("headers".into(), Value::Object(Arc::new(self.headers)));
-        if let Some(body) = self.body {
-            request.insert("body".into(), body);
+        request.insert("method".into(), Value::text(masker.text(&method)));
+        request.insert("url".into(), Value::text(masker.text(&shown_url)));
+        request.insert("headers".into(), masker.value(&Value::Object(Arc::new(headers))));
+        body.show(&masker, &mut request);
+        if !redirects.is_empty() {
+            request.insert("redirects".into(), masker.value(&Value::array(redirects)));
         }
-        if !self.redirects.is_empty() {
-            request.insert("redirects".into(), Value::array(self.redirects));
-        }
-        let target = format!("{} {}", self.method, target::without_query(&self.shown_url));
-        let record = BoundaryCall {
+        let target = format!("{method} {}", target::without_query(&shown_url));
+        BoundaryCall {
             kind: CallKind::Http,
-            target: self.masker.text(&target),
-            started_at: self.started_at,
-            duration_us: u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX),
-            request: self.masker.value(&Value::Object(Arc::new(request))),
-            result: outcome.as_ref().map(recorded).map_err(Clone::clone),
+            target: masker.text(&target),
+            started_at,
+            duration_us: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+            request: Value::Object(Arc::new(request)),
+            result,
             site: None,
+        }
+    }
+}
+
+impl Sent {
+    fn of(request: &Request, scope: &SecretScope) -> Self {
+        let media = |content_type: &Option<String>| {
+            let chosen = request.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+            let media = chosen.map(|(_, value)| value).or(content_type.as_ref());
+            media.map(|text| media_type(text)).unwrap_or_default()
         };
-        Called { record, outcome }
+        match &request.body {
+            Body::None => Self::Nothing,
+            Body::Json(value) => Self::Shown(scope.mask_value(value)),
+            Body::Form(fields) => {
+                let shown = fields.iter().map(|(name, value)| pair(name, value, scope));
+                Self::Shown(Value::array(shown.collect()))
+            }
+            Body::Multipart(parts) => {
+                let shown = parts.iter().map(|part| match &part.content {
+                    PartContent::Text(text) => pair(&part.name, text, scope),
+                    PartContent::File(file) => Value::object([
+                        ("name", Value::text(scope.mask(&part.name))),
+                        ("value", scope.mask_value(&file.to_value())),
+                    ]),
+                });
+                Self::Shown(Value::array(shown.collect()))
+            }
+            Body::Text { content, .. } => Self::Shown(Value::text(scope.mask(content))),
+            Body::File(file) => Self::Shown(scope.mask_value(&file.to_value())),
+            Body::Bytes { content, content_type } => {
+                Self::Exact { content: content.clone(), media: media(content_type) }
+            }
+            Body::Stream { content, content_type } => {
+                Self::Stream { content: Upload(content.clone()), media: media(content_type) }
+            }
+        }
+    }
+
+    fn failure(&self) -> Option<Failure> {
+        match self {
+            Self::Nothing | Self::Shown(_) | Self::Exact { .. } => None,
+            Self::Stream { content, .. } => content.0.failure(),
+        }
+    }
+
+    /// Writes what of it was sent into the record of the request.
+    fn show(&self, masker: &Masker, request: &mut Object) {
+        match self {
+            Self::Nothing => {}
+            Self::Shown(value) => {
+                request.insert("body".into(), masker.value(value));
+            }
+            Self::Exact { content, media } => Kept::whole(content).show_in(request, media, masker),
+            Self::Stream { content, media } => {
+                content.0.sent(|kept| kept.show_in(request, media, masker));
+            }
+        }
     }
 }
 
@@ -89,14 +186,19 @@ pub(crate) fn now() -> Timestamp {
 }
 
 /// The answer as it is recorded: like the one the node gets, without credentials in headers.
-fn recorded(response: &Response) -> Value {
+pub(crate) fn recorded(response: &Response) -> Value {
     let mut recorded = response.clone();
-    for (name, value) in &mut recorded.headers {
+    mask_private(&mut recorded.headers);
+    recorded.to_value()
+}
+
+/// Masks the headers that are credentials by their name.
+pub(crate) fn mask_private(headers: &mut Object) {
+    for (name, value) in headers {
         if is_private_name(name) {
             *value = Value::from(MASK);
         }
     }
-    recorded.to_value()
 }
 
 fn headers(request: &Request, scope: &SecretScope) -> Object {
@@ -117,28 +219,6 @@ fn headers(request: &Request, scope: &SecretScope) -> Object {
         Auth::Header { name, .. } => insert(name, Value::from(MASK)),
     }
     shown
-}
-
-fn body(body: &Body, scope: &SecretScope) -> Option<Value> {
-    match body {
-        Body::None => None,
-        Body::Json(value) => Some(scope.mask_value(value)),
-        Body::Form(fields) => {
-            Some(Value::array(fields.iter().map(|(name, value)| pair(name, value, scope)).collect()))
-        }
-        Body::Multipart(parts) => {
-            let shown = parts.iter().map(|part| match &part.content {
-                PartContent::Text(text) => pair(&part.name, text, scope),
-                PartContent::File(file) => Value::object([
-                    ("name", Value::text(scope.mask(&part.name))),
-                    ("value", scope.mask_value(&file.to_value())),
-                ]),
-            });
-            Some(Value::array(shown.collect()))
-        }
-        Body::Text { content, .. } => Some(Value::text(scope.mask(content))),
-        Body::File(file) => Some(scope.mask_value(&file.to_value())),
-    }
 }
 
 /// A named value. One that is a credential by its name is masked.

@@ -6,7 +6,7 @@
 use flux_model::ErrorCode;
 use flux_model::error::Failure;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, HeaderName, Method, StatusCode};
 use url::Url;
 
 use crate::mask::Masker;
@@ -15,9 +15,14 @@ use crate::reveal::Revealed;
 use crate::target;
 use crate::wire::Wire;
 
+/// Whether this is the status of a redirect (Fetch standard).
+pub(crate) fn is_redirect(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
 /// Where `status` and `headers` redirect to, seen from `base`; `None` if they do not.
 pub(crate) fn location(status: StatusCode, headers: &HeaderMap, base: &Url) -> Result<Option<Url>, Failure> {
-    if !matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
+    if !is_redirect(status) {
         return Ok(None);
     }
     let Some(location) = headers.get(LOCATION) else { return Ok(None) };
@@ -27,7 +32,7 @@ pub(crate) fn location(status: StatusCode, headers: &HeaderMap, base: &Url) -> R
 }
 
 /// The hop after `wire`: the method and body that the status asks for (Fetch standard, HTTP-redirect
-/// fetch), without credentials if it leads to another host.
+/// fetch), without credentials if it leads to another host. `masker` knows every plaintext.
 pub(crate) fn follow(
     wire: &Wire,
     status: StatusCode,
@@ -51,12 +56,16 @@ pub(crate) fn follow(
         for name in [CONTENT_TYPE, CONTENT_LENGTH, CONTENT_ENCODING] {
             headers.remove(name);
         }
+    } else if payload.length().is_none() {
+        return Err(not_replayable(wire, status));
     }
     if !keeps_credentials(&wire.url, &url) {
-        for name in &wire.private_headers {
+        let with_secret = headers.iter().filter(|(_, value)| masker.finds(value.as_bytes()));
+        let with_secret: Vec<HeaderName> = with_secret.map(|(name, _)| name.clone()).collect();
+        for name in wire.private_headers.iter().chain(&with_secret) {
             headers.remove(name);
         }
-        if payload.holds_secret {
+        if payload.has_secret(masker) {
             let message = format!(
                 "The server redirects to {host}:{port}, and the body holds a secret; it is not sent to another host. Call that host directly if the secret belongs there."
             );
@@ -65,6 +74,22 @@ pub(crate) fn follow(
     }
     let shown_url = masker.text(&target::shown(url.as_str()));
     Ok(Wire { method, url, shown_url, headers, private_headers: wire.private_headers.clone(), payload })
+}
+
+/// An answer that redirects where the request does not allow it.
+pub(crate) fn unwanted(wire: &Wire, status: StatusCode) -> Failure {
+    let (url, status) = (&wire.shown_url, status.as_u16());
+    let message = format!("{url} redirects with status {status}, and the request makes that an error.");
+    Failure::permanent(ErrorCode::HttpResponse, message)
+}
+
+fn not_replayable(wire: &Wire, status: StatusCode) -> Failure {
+    let message = format!(
+        "{} redirects with status {}, which asks for the body again, and a streamed body can be sent once. Send it as bytes, or call the address it redirects to.",
+        wire.shown_url,
+        status.as_u16(),
+    );
+    Failure::permanent(ErrorCode::HttpResponse, message)
 }
 
 /// Same scheme, host and port, or the same host moving from plain to encrypted on default ports.

@@ -5,9 +5,11 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use flux_model::Value;
 
 use crate::files::FileRef;
+use crate::upload::BodyStream;
 
 /// One HTTP request, redirects included.
 #[derive(Debug, Clone)]
@@ -29,11 +31,17 @@ pub struct Request {
     /// How long the whole call may take, redirects and body included; [`crate::Limits::timeout`]
     /// if absent.
     pub timeout: Option<Duration>,
+    /// How long the body of an answer may pause, where it is read piece by piece
+    /// ([`crate::Egress::open`]); [`crate::Limits::idle_timeout`] if absent.
+    pub idle_timeout: Option<Duration>,
+    /// What is done with an answer that redirects.
+    pub redirects: Redirects,
     /// Redirects that are followed, at most [`crate::Limits::redirects_max`]. With 0 an answer that
     /// redirects is returned as it is.
     pub redirects_max: Option<u32>,
     /// Bytes of the answer's body after decompression, at most
-    /// [`crate::Limits::response_bytes_max`].
+    /// [`crate::Limits::response_bytes_max`], or [`crate::Limits::file_bytes_max`] for what becomes
+    /// a file or is read piece by piece.
     pub response_bytes_max: Option<u64>,
     /// Sent as `Idempotency-Key`, unless `headers` has one.
     pub idempotency_key: Option<String>,
@@ -51,11 +59,25 @@ impl Request {
             body: Body::None,
             response: ResponseMode::Auto,
             timeout: None,
+            idle_timeout: None,
+            redirects: Redirects::Follow,
             redirects_max: None,
             response_bytes_max: None,
             idempotency_key: None,
         }
     }
+}
+
+/// What is done with an answer that redirects: one of the statuses 301, 302, 303, 307 and 308.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Redirects {
+    /// It is followed, if it says where to.
+    #[default]
+    Follow,
+    /// It is a failure.
+    Error,
+    /// It is the answer.
+    Manual,
 }
 
 /// How a request is authenticated. Never sent to another host after a redirect, never recorded.
@@ -113,6 +135,20 @@ pub enum Body {
     },
     /// The content of a file.
     File(FileRef),
+    /// These bytes exactly; tokens in them are neither searched for nor resolved.
+    Bytes {
+        /// The bytes.
+        content: Bytes,
+        /// Their media type; none is sent if absent.
+        content_type: Option<String>,
+    },
+    /// What a stream gives, exactly, at most [`crate::Limits::request_bytes_max`].
+    Stream {
+        /// The stream.
+        content: BodyStream,
+        /// Its media type; none is sent if absent.
+        content_type: Option<String>,
+    },
 }
 
 /// One part of a multipart body.
@@ -133,7 +169,7 @@ pub enum PartContent {
     File(FileRef),
 }
 
-/// What is made of the answer's body.
+/// What [`crate::Egress::call`] makes of the answer's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ResponseMode {
     /// JSON if the content type says so, else text if it is UTF-8, else a file. An empty body is

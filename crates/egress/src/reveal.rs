@@ -142,7 +142,7 @@ fn visit_texts(request: &Request, scope: &SecretScope, visit: &mut impl FnMut(&s
         Auth::Header { value, .. } | Auth::Query { value, .. } => visit(value),
     }
     match &request.body {
-        Body::None | Body::File(_) => {}
+        Body::None | Body::File(_) | Body::Bytes { .. } | Body::Stream { .. } => {}
         Body::Json(value) => {
             let visited = scope.try_map(value, &mut |text| {
                 visit(text);

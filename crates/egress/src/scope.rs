@@ -5,6 +5,7 @@
 //! through [`crate::Egress`] with the same scope turns the tokens into plaintext. The number is
 //! drawn after all user data is in the config, so no data can hold a token of its own making, and
 //! no token leaves the process: a request with a token in a place that is not resolved is refused.
+//! Only bodies that are files or exact bytes are not looked at.
 
 use std::borrow::Cow;
 use std::fmt;

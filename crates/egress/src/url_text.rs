@@ -13,7 +13,7 @@ use crate::scope::{Piece, SecretScope, masked_name};
 use crate::target::{self, MASK};
 
 /// Everything but the unreserved characters of RFC 3986 is percent-encoded.
-pub(crate) const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The URL to call.
 ///

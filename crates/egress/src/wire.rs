@@ -50,6 +50,7 @@ impl Wire {
             payload: Payload::of(&request.body, revealed)?,
         };
         let mut masker = revealed.masker();
+        wire.check_stream()?;
         wire.set_headers(request, revealed)?;
         wire.set_auth(&request.auth, revealed, &mut masker)?;
         wire.set_defaults(request)?;
@@ -114,8 +115,9 @@ impl Wire {
             }
         }
         let expects_body = matches!(self.method, Method::POST | Method::PUT | Method::PATCH);
-        if self.payload.is_streamed() || (expects_body && self.payload.length == 0) {
-            self.headers.insert(CONTENT_LENGTH, HeaderValue::from(self.payload.length));
+        let empty = self.payload.length().filter(|length| expects_body && *length == 0);
+        if let Some(length) = self.payload.announced().or(empty) {
+            self.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
         }
         if let Some(key) = &request.idempotency_key
             && !self.headers.contains_key(&IDEMPOTENCY_KEY)
@@ -129,7 +131,16 @@ impl Wire {
         Ok(())
     }
 
-    /// Whatever is sent has no token in it: the last check, over everything that leaves.
+    /// A stream is announced as chunks, which these methods do not have: it would not be sent.
+    fn check_stream(&self) -> Result<(), Failure> {
+        if self.payload.length().is_some() || !matches!(self.method, Method::GET | Method::HEAD) {
+            return Ok(());
+        }
+        let message = format!("A {} request cannot have a streamed body; send it as bytes.", self.method);
+        Err(Failure::permanent(ErrorCode::NodeConfig, message))
+    }
+
+    /// Whatever is written here has no token in it: the last check, over everything that leaves.
     fn check_no_token(&self, scope: &SecretScope) -> Result<(), Failure> {
         if scope.is_empty() {
             return Ok(());

@@ -41,7 +41,7 @@ pub use control::{Cancelled, Rerun, RerunVersion, SignalSent, Signalled};
 pub use engine::{ActivePlan, Engine, EngineParts, TRACE_EXECUTIONS_MAX};
 pub use error::{AdmissionError, DecideError, EngineError, StartError};
 pub use events::{Change, EngineEvent, NodeChange};
-pub use functions::FunctionParts;
+pub use functions::{EarlierVersions, FunctionParts};
 pub use health::{EngineHealth, EngineStats, HealthState, PARKED_LISTED_MAX};
 pub use journal::{JOURNAL_PART_BYTES, JournalPart, LogPart, LogQuery};
 pub use plans::trigger_config;

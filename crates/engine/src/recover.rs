@@ -14,6 +14,7 @@ use flux_model::{Event, ExecutionStatus, NodePath};
 use flux_store::command::Promote;
 use flux_store::executions::{OpenExecution, Parent};
 use flux_store::triggers::PutTriggerState;
+use flux_store::writer::BATCH_BYTES_MAX;
 use flux_store::{Command, ExecutionRow, Outcome, StoreError};
 
 use crate::children;
@@ -43,26 +44,25 @@ struct Found {
     open: usize,
 }
 
-/// Makes a write durable, so that nobody is told that it works before it does: a disk that stays
-/// full lets a store be opened and read. What is written is the state of a trigger that belongs to
-/// no project, so nobody ever reads it.
+/// Makes as much durable as one batch of the writer has, and takes it back, so that nobody is told
+/// that the store works before it does: a disk that stays full lets a store be opened and read, and
+/// may still have room for a page. What is written is the state of a trigger that belongs to no
+/// project, so nobody ever reads it.
 pub(crate) async fn prove_writable(shared: &Shared) -> Result<(), StartError> {
     let nobody = Tenant { organization: OrganizationId::from_bits(0), project: ProjectId::from_bits(0) };
     let before = shared.reader.query(move |store| store.trigger_state(nobody, PROOF, PROOF)).await?;
-    let put = PutTriggerState {
-        tenant: nobody,
-        flow: PROOF.to_owned(),
-        node: PROOF.to_owned(),
-        state: "null".to_owned(),
-        // Counted up each time: a row that stays the same would not be written.
-        expected_version: before.map_or(0, |row| row.version),
-        at: shared.now(),
-    };
-    let outcome = shared.writer.submit(Command::PutTriggerState(put)).await?;
-    let Outcome::Saved { .. } = outcome else {
-        let reason = format!("it answered {outcome:?}");
-        return Err(StoreError::Unavailable { doing: "proving that it writes", reason }.into());
-    };
+    let mut version = before.map_or(0, |row| row.version);
+    let full = format!("\"{}\"", "0".repeat(BATCH_BYTES_MAX));
+    for state in [full, "null".to_owned()] {
+        let (flow, node, at) = (PROOF.to_owned(), PROOF.to_owned(), shared.now());
+        let put = PutTriggerState { tenant: nobody, flow, node, state, expected_version: version, at };
+        let outcome = shared.writer.submit(Command::PutTriggerState(put)).await?;
+        let Outcome::Saved { revision } = outcome else {
+            let reason = format!("it answered {outcome:?}");
+            return Err(StoreError::Unavailable { doing: "proving that it writes", reason }.into());
+        };
+        version = revision;
+    }
     Ok(())
 }
 

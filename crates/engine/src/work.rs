@@ -142,6 +142,10 @@ impl Timed {
         Self { started_at: clock.now(), started: clock.monotonic(), clock }
     }
 
+    pub(crate) fn started_at(&self) -> Timestamp {
+        self.started_at
+    }
+
     pub(crate) fn call(
         self,
         kind: CallKind,

@@ -1,6 +1,7 @@
 // Clock and randomness of the language and the platform, answered by the invocation that asks.
 // Whatever reads time or draws randomness in another way is listed in refuse.ts.
 import type { ReadClock } from "./clock.ts";
+import { define, replaceOnUse } from "./globals.ts";
 import { type Random, uuid } from "./random.ts";
 import type { Scopes } from "./scope.ts";
 import { FluxError } from "./thrown.ts";
@@ -67,6 +68,17 @@ function installPerformance(read: ReadClock, origin: ReadClock): void {
     }
     return measure.call(this, name, { start: (from as string | undefined) ?? 0, end: to ?? now() });
   });
+}
+
+/** The clock of `process`, which is loaded apart from everything else. */
+export function installProcessClock(process: object, { scopes, clock }: Pick<Sources, "scopes" | "clock">): void {
+  const begun = clock();
+  const now = () => {
+    const notes = scopes.current()?.invocation.clock;
+    if (notes === undefined) return (clock() - begun) / 1000;
+    const origin = notes.origin();
+    return (notes.read() - origin) / 1000;
+  };
   const hrtime = (last?: [number, number]): [number, number] => {
     const nanos = Math.round(now() * 1e6);
     let [seconds, rest] = [Math.floor(nanos / 1e9), nanos % 1e9];
@@ -80,7 +92,6 @@ function installPerformance(read: ReadClock, origin: ReadClock): void {
     }
     return [seconds, rest];
   };
-  const { process } = globalThis as unknown as { process: Record<string, unknown> };
   define(process, "hrtime", Object.assign(hrtime, { bigint: () => BigInt(Math.round(now() * 1e6)) }));
   define(process, "uptime", () => now() / 1000);
 }
@@ -118,17 +129,19 @@ function installIntl(millis: () => number): void {
 }
 
 function installFile(millis: () => number): void {
-  const RealFile = File;
-  function FluxFile(parts: BlobPart[], name: string, options?: FilePropertyBag): File {
-    const stamped = { ...options, lastModified: options?.lastModified ?? millis() };
-    return Reflect.construct(RealFile, [parts, name, stamped], new.target ?? FluxFile);
-  }
-  Object.defineProperties(FluxFile, {
-    name: { value: "File", configurable: true },
-    prototype: { value: RealFile.prototype, writable: false },
+  replaceOnUse("File", (load: () => typeof File) => {
+    const RealFile = load();
+    function FluxFile(parts: BlobPart[], name: string, options?: FilePropertyBag): File {
+      const stamped = { ...options, lastModified: options?.lastModified ?? millis() };
+      return Reflect.construct(RealFile, [parts, name, stamped], new.target ?? FluxFile);
+    }
+    Object.defineProperties(FluxFile, {
+      name: { value: "File", configurable: true },
+      prototype: { value: RealFile.prototype, writable: false },
+    });
+    define(RealFile.prototype, "constructor", FluxFile);
+    return FluxFile;
   });
-  define(RealFile.prototype, "constructor", FluxFile);
-  define(globalThis, "File", FluxFile);
 }
 
 /** Bytes that `getRandomValues` gives at once (Web Cryptography, 10.1.1). */
@@ -136,8 +149,17 @@ const RANDOM_BYTES_MAX = 65_536;
 
 function installRandom(random: () => Random): void {
   define(Math, "random", () => random().double());
-  define(Crypto.prototype, "randomUUID", () => uuid(random()));
-  define(Crypto.prototype, "getRandomValues", (into: ArrayBufferView) => {
+  replaceOnUse("crypto", (load: () => Crypto) => {
+    const crypto = load();
+    replaceCrypto(Object.getPrototypeOf(crypto), Object.getPrototypeOf(crypto.subtle), random);
+    return crypto;
+  });
+  for (const name of ["Crypto", "SubtleCrypto"]) replaceOnUse(name, (load) => (void globalThis.crypto, load()));
+}
+
+function replaceCrypto(crypto: Crypto, subtle: SubtleCrypto, random: () => Random): void {
+  define(crypto, "randomUUID", () => uuid(random()));
+  define(crypto, "getRandomValues", (into: ArrayBufferView) => {
     if (!ArrayBuffer.isView(into) || into instanceof DataView || /Float/.test(into.constructor.name)) {
       throw new DOMException("an array of whole numbers is expected", "TypeMismatchError");
     }
@@ -147,8 +169,8 @@ function installRandom(random: () => Random): void {
     random().fill(new Uint8Array(into.buffer, into.byteOffset, into.byteLength));
     return into;
   });
-  const { importKey } = SubtleCrypto.prototype;
-  define(SubtleCrypto.prototype, "generateKey", generateKey);
+  const { importKey } = subtle;
+  define(subtle, "generateKey", generateKey);
 
   /** Secret keys are drawn from the invocation's randomness; key pairs cannot be. */
   async function generateKey(
@@ -200,8 +222,4 @@ function installWeakReferences(): void {
   Object.defineProperty(SilentRegistry, "name", { value: "FinalizationRegistry" });
   define(globalThis, "WeakRef", HeldReference);
   define(globalThis, "FinalizationRegistry", SilentRegistry);
-}
-
-function define(target: object, name: string, value: unknown): void {
-  Object.defineProperty(target, name, { value, writable: true, configurable: true, enumerable: false });
 }

@@ -1,5 +1,6 @@
 // `fetch` as a host call: the process itself has no network.
 import type { HostCalls, RawResponse } from "./calls.ts";
+import { later } from "./globals.ts";
 import type { Scopes } from "./scope.ts";
 import type { Streams } from "./streams.ts";
 import { FluxError } from "./thrown.ts";
@@ -19,12 +20,12 @@ export interface FetchParts {
 
 export function createFetch({ calls, streams, scopes, outbox }: FetchParts): Fetch {
   // `data:` and `blob:` never leave the process.
-  const local = globalThis.fetch;
+  const local = later<Fetch>("fetch");
 
   async function hostFetch(input: RequestInfo | URL, init: RequestInit | undefined, below: Fetch): Promise<Response> {
     const request = new Request(input, init);
     const { protocol } = new URL(request.url);
-    if (protocol === "data:" || protocol === "blob:") return await local(request);
+    if (protocol === "data:" || protocol === "blob:") return await local()(request);
     const scope = scopes.current();
     if (scope === undefined) {
       throw new FluxError("fetch_outside", "fetch works while a function is called, not while its module loads", undefined);

@@ -8,8 +8,9 @@ import { createHostCalls } from "./calls.ts";
 import { createRealClock } from "./clock.ts";
 import { createCpuMeter } from "./cpu.ts";
 import { createCtx } from "./ctx.ts";
-import { installDeterminism } from "./determinism.ts";
+import { installDeterminism, installProcessClock } from "./determinism.ts";
 import { createFetch } from "./fetch.ts";
+import { define } from "./globals.ts";
 import { type Handler, load } from "./load.ts";
 import { createConsole, createLogs } from "./logs.ts";
 import type { HelloHead, LoadHead } from "./messages.ts";
@@ -56,11 +57,12 @@ const server = createServer({
 let loading: Random = createRandom("00".repeat(32));
 installDeterminism({ scopes, clock, loading: () => loading });
 installTimers(scopes, onStray);
-globalThis.fetch = createFetch({ calls, streams, scopes, outbox });
-globalThis.console = createConsole(logs, scopes, show) as Console;
+define(globalThis, "fetch", createFetch({ calls, streams, scopes, outbox }));
+define(globalThis, "console", createConsole(logs, scopes, show));
 installRefusals({
   scopes,
   onExit: (code) => scopes.current()?.invocation.fail({ kind: "exit", code }),
+  onProcess: (process) => installProcessClock(process, { scopes, clock }),
   onPrint: (text) => logs.log(scopes.current()?.invocation, "info", { message: text.trimEnd() }),
 });
 addEventListener("unhandledrejection", (event) => {
@@ -96,7 +98,7 @@ function take({ kind, id, head, body }: Frame): void {
     case KIND.hello:
       return hello(read<HelloHead>(head));
     case KIND.load:
-      return void loadBundle(read<LoadHead>(head));
+      return void loadBundle(read<LoadHead>(head)).catch(fault);
     case KIND.shutdown:
       return void outbox.flushed().then(() => exit(0));
   }
@@ -114,6 +116,8 @@ function hello({ protocol }: HelloHead): void {
 
 async function loadBundle(head: LoadHead): Promise<void> {
   stacks.install(head.root);
+  // Modules of Node can be imported without the globals that lead to them.
+  if (head.node) void globalThis.process;
   loading = createRandom(head.seed);
   const { handlers, report } = await load(head, stacks);
   server.serve(handlers as Map<string, Handler>);

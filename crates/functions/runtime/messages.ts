@@ -9,6 +9,8 @@ export interface LoadHead {
   /** The folder of the bundle, absolute, with a slash at its end. */
   root: string;
   functions: { name: string; file: string }[];
+  /** Whether modules of Node may be imported. */
+  node: boolean;
   /** Randomness for what modules do while they load: 64 hexadecimal digits. */
   seed: string;
 }

@@ -1,5 +1,6 @@
 // What functions cannot use, each with what to use instead. The permissions of the process refuse
 // most of it too; these texts are what makes the refusal useful.
+import { define, replaceOnUse } from "./globals.ts";
 import type { Scopes } from "./scope.ts";
 import { FluxError } from "./thrown.ts";
 
@@ -51,6 +52,8 @@ export interface Refusals {
   onExit(code: number): void;
   /** Takes what is written to standard output or error. */
   onPrint(text: string): void;
+  /** Is told when `process` is loaded. */
+  onProcess(process: object): void;
 }
 
 /** An error that says what to use instead. */
@@ -75,22 +78,42 @@ export function installRefusals(parts: Refusals): void {
   const blocking = refusal("Atomics.wait", "it would stop every call of the process; use a promise");
   define(Atomics, "wait", blocking);
   define(Atomics, "waitAsync", refusal("Atomics.waitAsync", "use `setTimeout` or a promise"));
-  Object.defineProperties(Navigator.prototype, {
-    gpu: { get: () => undefined, configurable: true },
-    hardwareConcurrency: { get: () => 1, configurable: true },
-    locks: { get: refusal("navigator.locks", USE_DB), configurable: true },
+  replaceOnUse("navigator", (load: () => Navigator) => {
+    const navigator = load();
+    Object.defineProperties(Object.getPrototypeOf(navigator), {
+      gpu: { get: () => undefined, configurable: true },
+      hardwareConcurrency: { get: () => 1, configurable: true },
+      locks: { get: refusal("navigator.locks", USE_DB), configurable: true },
+    });
+    return navigator;
   });
   const exit = (code?: unknown): never => {
     parts.onExit(Number(code ?? 0) || 0);
     throw unsupported("exit", "a function ends by returning or throwing");
   };
-  installProcess(parts, exit);
+  const real = Deno;
+  replaceOnUse("process", (load: () => Process) => {
+    // Modules of Node look at the real `Deno` while they load.
+    const replaced = globalThis.Deno;
+    define(globalThis, "Deno", real);
+    try {
+      const loaded = load();
+      replaceProcess(loaded, parts, exit);
+      refuseOtherRealms(loaded);
+      parts.onProcess(loaded);
+      return loaded;
+    } finally {
+      define(globalThis, "Deno", replaced);
+    }
+  });
   installDeno(parts, exit);
-  refuseOtherRealms();
 }
 
-function installProcess({ scopes, onPrint }: Refusals, exit: (code?: unknown) => never): void {
-  const { process } = globalThis as unknown as { process: Record<string, unknown> };
+type Process = Record<string, unknown> & {
+  getBuiltinModule(name: string): Record<string, unknown> & { Script?: { prototype: object } };
+};
+
+function replaceProcess(process: Process, { scopes, onPrint }: Refusals, exit: (code?: unknown) => never): void {
   for (const name of PROCESS) define(process, name, refusal(`process.${name}`, "functions cannot act on their process"));
   define(process, "exit", exit);
   define(process, "cwd", () => "/");
@@ -139,10 +162,7 @@ function installDeno({ scopes }: Refusals, exit: (code?: unknown) => never): voi
 }
 
 /** `node:vm` and `node:worker_threads` make realms with a clock and randomness of their own. */
-function refuseOtherRealms(): void {
-  const { process } = globalThis as unknown as {
-    process: { getBuiltinModule(name: string): Record<string, unknown> & { Script?: { prototype: object } } };
-  };
+function refuseOtherRealms(process: Process): void {
   const vm = process.getBuiltinModule("vm");
   const advice = "code in a realm of its own cannot be replayed; use `new Function`, or a module";
   for (const name of Object.getOwnPropertyNames(vm.Script?.prototype ?? {})) {
@@ -153,8 +173,4 @@ function refuseOtherRealms(): void {
   }
   const threads = process.getBuiltinModule("worker_threads");
   threads.Worker = refusal("node:worker_threads Worker", `threads cannot be started; ${ONE_PROCESS}`);
-}
-
-function define(target: object, name: string, value: unknown): void {
-  Object.defineProperty(target, name, { value, writable: true, configurable: true, enumerable: false });
 }

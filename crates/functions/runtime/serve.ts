@@ -89,7 +89,7 @@ export function createServer(parts: ServerParts): Server {
     try {
       const output = await handler(input, parts.ctx(invocation));
       if (invocation.ended) return;
-      if (output instanceof Response) await respond(invocation, output);
+      if (isResponse(output)) await respond(invocation, output);
       else succeed(invocation, output);
     } catch (thrown) {
       invocation.fail({ kind: "thrown", thrown: describe(thrown, stacks) });
@@ -122,4 +122,9 @@ export function createServer(parts: ServerParts): Server {
       if (invocation !== undefined) fail(invocation, { kind: "aborted", pending: invocation.pending() });
     },
   };
+}
+
+/** Asks for the class only if the name is right: looking it up loads it. */
+function isResponse(output: unknown): output is Response {
+  return Object.prototype.toString.call(output) === "[object Response]" && output instanceof Response;
 }

@@ -1,4 +1,5 @@
 // Timers belong to the invocation that made them: they end with it, and what they throw is its error.
+import { define, later, replaceOnUse } from "./globals.ts";
 import type { Scopes } from "./scope.ts";
 import { FluxError } from "./thrown.ts";
 
@@ -9,7 +10,14 @@ type Callback = (...args: unknown[]) => unknown;
 type Timer = ReturnType<typeof setTimeout>;
 
 export function installTimers(scopes: Scopes, onThrown: (thrown: unknown) => void): void {
-  const real = { setTimeout, setInterval, setImmediate, clearTimeout, clearInterval, clearImmediate };
+  const real = {
+    setTimeout: later<typeof setTimeout>("setTimeout"),
+    setInterval: later<typeof setInterval>("setInterval"),
+    setImmediate: later<typeof setImmediate>("setImmediate"),
+    clearTimeout: later<typeof clearTimeout>("clearTimeout"),
+    clearInterval: later<typeof clearInterval>("clearInterval"),
+    clearImmediate: later<(timer: unknown) => void>("clearImmediate"),
+  };
   const ends = new WeakMap<object, () => void>();
 
   function guarded(callback: unknown, name: string): Callback {
@@ -47,38 +55,40 @@ export function installTimers(scopes: Scopes, onThrown: (thrown: unknown) => voi
     else end();
   }
 
-  Object.assign(globalThis, {
+  const replacements = {
     setTimeout: (callback: unknown, ms?: number, ...args: unknown[]) => {
       const call = guarded(callback, "setTimeout");
-      return register("setTimeout", (ended) => {
-        return real.setTimeout(() => {
-          ended();
-          call(...args);
-        }, ms) as unknown as object;
-      }, (timer) => real.clearTimeout(timer as unknown as Timer));
+      const start = (ended: () => void) => real.setTimeout()(() => {
+        ended();
+        call(...args);
+      }, ms) as unknown as object;
+      return register("setTimeout", start, (timer) => real.clearTimeout()(timer as unknown as Timer));
     },
     setInterval: (callback: unknown, ms?: number, ...args: unknown[]) => {
       const call = guarded(callback, "setInterval");
-      const start = () => real.setInterval(() => call(...args), ms) as unknown as object;
-      return register("setInterval", start, (timer) => real.clearInterval(timer as unknown as Timer));
+      const start = () => real.setInterval()(() => call(...args), ms) as unknown as object;
+      return register("setInterval", start, (timer) => real.clearInterval()(timer as unknown as Timer));
     },
     setImmediate: (callback: unknown, ...args: unknown[]) => {
       const call = guarded(callback, "setImmediate");
-      return register("setImmediate", (ended) => {
-        return real.setImmediate(() => {
-          ended();
-          call(...args);
-        }) as unknown as object;
-      }, (timer) => real.clearImmediate(timer as never));
+      const start = (ended: () => void) => real.setImmediate()(() => {
+        ended();
+        call(...args);
+      }) as unknown as object;
+      return register("setImmediate", start, (timer) => real.clearImmediate()(timer));
     },
-    clearTimeout: (timer: unknown) => clear(timer, real.clearTimeout),
-    clearInterval: (timer: unknown) => clear(timer, real.clearInterval),
-    clearImmediate: (timer: unknown) => clear(timer, real.clearImmediate as unknown as (timer: Timer) => void),
-  });
-
-  AbortSignal.timeout = function timeout(ms: number): AbortSignal {
-    const controller = new AbortController();
-    globalThis.setTimeout(() => controller.abort(new DOMException("Signal timed out.", "TimeoutError")), ms);
-    return controller.signal;
+    clearTimeout: (timer: unknown) => clear(timer, (other) => real.clearTimeout()(other)),
+    clearInterval: (timer: unknown) => clear(timer, (other) => real.clearInterval()(other)),
+    clearImmediate: (timer: unknown) => clear(timer, (other) => real.clearImmediate()(other)),
   };
+  for (const [name, replacement] of Object.entries(replacements)) define(globalThis, name, replacement);
+  replaceOnUse("AbortSignal", (load: () => typeof AbortSignal) => {
+    const signal = load();
+    define(signal, "timeout", (ms: number): AbortSignal => {
+      const controller = new AbortController();
+      replacements.setTimeout(() => controller.abort(new DOMException("Signal timed out.", "TimeoutError")), ms);
+      return controller.signal;
+    });
+    return signal;
+  });
 }

@@ -7,6 +7,7 @@
 
 mod bundle;
 mod deployment;
+mod depth;
 mod error;
 mod faults;
 mod host;

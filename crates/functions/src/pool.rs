@@ -90,7 +90,8 @@ impl Pool {
         {
             return Err(FunctionError::Unavailable(why.clone()));
         }
-        let least = state.serving.iter().map(|worker| (worker.in_flight(), worker)).min_by_key(|(calls, _)| *calls);
+        let open = state.serving.iter().filter(|worker| worker.is_open());
+        let least = open.map(|worker| (worker.in_flight(), worker)).min_by_key(|(calls, _)| *calls);
         if let Some((_, worker)) = least.filter(|(calls, _)| *calls < settings.calls_per_process) {
             return Ok(Found::Worker(Arc::clone(worker)));
         }

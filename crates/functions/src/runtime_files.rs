@@ -20,6 +20,7 @@ const FILES: &[(&str, &str)] = files!(
     "ctx.ts",
     "determinism.ts",
     "fetch.ts",
+    "globals.ts",
     "invocation.ts",
     "load.ts",
     "logs.ts",

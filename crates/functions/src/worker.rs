@@ -14,9 +14,11 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use flux_model::limits::VALUE_DEPTH_MAX;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
+use crate::depth::depth;
 use crate::error::FunctionError;
 use crate::faults::{self, Death};
 use crate::host::{Host, LogLine};
@@ -110,6 +112,11 @@ impl Worker {
         self.table.lock().entries.len()
     }
 
+    /// Whether it takes further calls.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.table.lock().closed
+    }
+
     /// Calls that it was given.
     pub(crate) fn served(&self) -> u64 {
         self.served.load(Ordering::Relaxed)
@@ -174,9 +181,8 @@ impl Worker {
     ) -> Outcome {
         let function = &task.function;
         Outcome::Ended(match reply {
-            Reply::Output(run, body) => {
-                Ok(Invoked { output: Output::Json(body), record: record(run, begun.elapsed()) })
-            }
+            Reply::Output(run, body) => output_of(function, body)
+                .map(|output| Invoked { output, record: record(run, begun.elapsed()) }),
             Reply::Streamed(mut run, pieces) => {
                 let response = run.response.take().unwrap_or(heads::ResultResponse { status: 200, headers: Vec::new() });
                 let body = self.body_of(id, pieces, begun, keep);
@@ -344,6 +350,15 @@ impl Worker {
         host.log(LogLine { level: log.level, message: log.message, fields, at_us: log.at_us, site: log.site.map(Into::into) });
         Ok(())
     }
+}
+
+fn output_of(function: &str, json: Bytes) -> Result<Output, FunctionError> {
+    let depth = depth(&json);
+    if depth <= VALUE_DEPTH_MAX {
+        return Ok(Output::Json(json));
+    }
+    let reason = format!("it is nested {depth} levels deep, at most {VALUE_DEPTH_MAX} (VALUE_DEPTH_MAX)");
+    Err(FunctionError::Unserialisable { function: function.to_owned(), reason })
 }
 
 /// Gives a call up when its caller goes away.

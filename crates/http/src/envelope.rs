@@ -104,6 +104,8 @@ where
 fn seal(mut response: Response, id: &RequestId, listener: Listener) -> Response {
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         *response.body_mut() = Body::from(problem.write(id.as_str()));
+        // What the router announced is the length of the body before.
+        response.headers_mut().remove(header::CONTENT_LENGTH);
         response.headers_mut().insert(header::CACHE_CONTROL, NO_STORE);
     }
     let headers = response.headers_mut();

@@ -1,4 +1,4 @@
-//! The gateway (public: webhooks, forms) and the console API (people and their programs).
+//! The gateway (public: functions, webhooks, forms) and the console API (people and their programs).
 //!
 //! One file per endpoint, one route table per listener, problems for every error. This crate
 //! accepts connections, checks who asks, reads requests and writes answers; it decides nothing
@@ -23,11 +23,13 @@ mod testing;
 mod text_limit;
 mod vault;
 
+pub use access::jwt::Issuer;
 pub use access::key::{IssuedKey, NewKey, NoRandomness, is_well_formed};
 pub use access::scope::{Scope, Scopes, UnknownScope};
-pub use app::{App, AppParts, HttpLimits, StartError};
+pub use app::{App, AppParts, Detail, FunctionSettings, HttpLimits, StartError};
 pub use body::{BODY_BYTES_MAX, BODY_TIMEOUT, BodyLimits};
 pub use console::{console_router, openapi};
+pub use flux_triggers::function::RateLimit;
 pub use gateway::client::{InvalidNetwork, Network};
 pub use gateway::gateway_router;
 pub use gateway::project::Projects;

@@ -60,10 +60,21 @@ impl Endpoint {
     }
 }
 
-/// The router of a listener whose paths all begin with `prefix`.
-pub(crate) fn mount(app: Shared, listener: Listener, prefix: &str, table: Vec<Endpoint>) -> Router {
+/// Everything that a listener answers to.
+pub(crate) struct Table {
+    /// What the paths of the endpoints begin with.
+    pub(crate) prefix: &'static str,
+    /// The endpoints.
+    pub(crate) endpoints: Vec<Endpoint>,
+    /// Who answers at every other path.
+    pub(crate) otherwise: MethodRouter<Shared>,
+}
+
+/// The router of a listener.
+pub(crate) fn mount(app: Shared, listener: Listener, table: Table) -> Router {
+    let Table { prefix, endpoints, otherwise } = table;
     let mut router = Router::new();
-    for endpoint in table {
+    for endpoint in endpoints {
         let handler = match endpoint.access {
             Access::Open => endpoint.handler,
             Access::Needs(scope) => {
@@ -73,13 +84,14 @@ pub(crate) fn mount(app: Shared, listener: Listener, prefix: &str, table: Vec<En
         router = router.route(&format!("{prefix}{}", endpoint.path), handler);
     }
     router
-        .fallback(nothing_here)
+        .fallback(otherwise)
         .method_not_allowed_fallback(wrong_method)
         .with_state(app.clone())
         .layer(EnvelopeLayer { app, listener })
 }
 
-async fn nothing_here() -> Problem {
+/// The answer to a path that leads nowhere.
+pub(crate) async fn nothing_here() -> Problem {
     Problem::not_found("there is nothing at this path")
 }
 

@@ -1,6 +1,8 @@
 //! A small world for tests: both listeners over an engine and a store in memory, a clock that is
 //! set by hand, two projects, and requests that read like their request line.
 
+pub(crate) mod issuer;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -24,9 +26,10 @@ use serde_json::{Value as Json, json};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
+use crate::access::jwt::Issuer;
 use crate::access::key::NewKey;
 use crate::access::scope::Scope;
-use crate::app::{App, AppParts, HttpLimits};
+use crate::app::{App, AppParts, FunctionSettings, HttpLimits};
 use crate::gateway::project::Projects;
 use crate::serve::Peer;
 use crate::vault::{Vault, VaultFailure};
@@ -46,8 +49,19 @@ pub(crate) struct World {
     _folder: tempfile::TempDir,
 }
 
+/// What some tests want differently.
+#[derive(Default)]
+pub(crate) struct Options {
+    pub(crate) issuers: Vec<Issuer>,
+    pub(crate) functions: FunctionSettings,
+}
+
 impl World {
     pub(crate) async fn start() -> Self {
+        Self::with(Options::default()).await
+    }
+
+    pub(crate) async fn with(options: Options) -> Self {
         let clock = Arc::new(HandClock::default());
         let folder = tempfile::tempdir().unwrap();
         let registry = Arc::new(Registry::standard());
@@ -75,7 +89,10 @@ impl World {
             registry,
             vault,
             clock: clock.clone(),
+            egress: egress(),
             projects: Projects::only(tenant).named("other", other),
+            issuers: [(tenant, options.issuers)].into(),
+            functions: options.functions,
             trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()],
             console_url: "http://console".into(),
             limits: HttpLimits::default(),
@@ -145,12 +162,12 @@ impl World {
     }
 }
 
-fn tenant(number: u128) -> Tenant {
+pub(crate) fn tenant(number: u128) -> Tenant {
     Tenant { organization: OrganizationId::from_bits(number), project: ProjectId::from_bits(number) }
 }
 
-fn egress() -> Egress {
-    let setup = flux_egress::Setup::new(Policy::default(), Arc::new(NoSecrets), Arc::new(NoFiles));
+pub(crate) fn egress() -> Egress {
+    let setup = flux_egress::Setup::new(Policy::with_loopback(), Arc::new(NoSecrets), Arc::new(NoFiles));
     Egress::new(setup).unwrap()
 }
 
@@ -193,6 +210,18 @@ pub(crate) fn hook_flow(name: &str, config: Json) -> Json {
         json!({"body": "{{ hook.body }}", "params": "{{ hook.params }}", "query": "{{ hook.query }}"});
     let next = json!({"key": "next", "type": "data.set", "config": {"values": values}});
     two_nodes(name, json!({"key": "hook", "type": "trigger.webhook", "config": config}), next)
+}
+
+/// A function with this trigger config, then `data.transform` to what `function.call` would give: an
+/// object with the trigger's output as the output.
+pub(crate) fn function_flow(name: &str, config: Json) -> Json {
+    function_giving(name, config, "{{ {output: call} }}")
+}
+
+/// A function with this trigger config whose execution ends with this value.
+pub(crate) fn function_giving(name: &str, config: Json, expression: &str) -> Json {
+    let next = json!({"key": "next", "type": "data.transform", "config": {"expression": expression}});
+    two_nodes(name, json!({"key": "call", "type": "trigger.function", "config": config}), next)
 }
 
 fn two_nodes(name: &str, first: Json, second: Json) -> Json {
@@ -325,21 +354,24 @@ impl Answer {
     }
 }
 
-/// A clock whose time of day is set by hand; lengths of time are real.
+/// The time of day when a world begins.
+const START_MS: i64 = 1_763_000_000_000;
+
+/// A clock whose time of day is set by hand. Lengths of time are real, and what it is set forward.
 pub(crate) struct HandClock {
-    millis: AtomicI64,
+    advanced_ms: AtomicI64,
     started: Instant,
 }
 
 impl Default for HandClock {
     fn default() -> Self {
-        Self { millis: AtomicI64::new(1_763_000_000_000), started: Instant::now() }
+        Self { advanced_ms: AtomicI64::new(0), started: Instant::now() }
     }
 }
 
 impl HandClock {
     pub(crate) fn advance(&self, millis: i64) {
-        self.millis.fetch_add(millis, Ordering::SeqCst);
+        self.advanced_ms.fetch_add(millis, Ordering::SeqCst);
     }
 
     pub(crate) fn text(&self) -> String {
@@ -349,11 +381,12 @@ impl HandClock {
 
 impl Clock for HandClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_millis(self.millis.load(Ordering::SeqCst))
+        Timestamp::from_millis(START_MS + self.advanced_ms.load(Ordering::SeqCst))
     }
 
     fn monotonic(&self) -> Duration {
-        self.started.elapsed()
+        let advanced_ms = self.advanced_ms.load(Ordering::SeqCst);
+        self.started.elapsed() + Duration::from_millis(advanced_ms.unsigned_abs())
     }
 
     fn sleep(&self, length: Duration) -> BoxFuture<'static, ()> {

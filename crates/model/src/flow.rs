@@ -21,7 +21,7 @@ pub struct Flow {
     /// Format version, 1.
     #[serde(default = "format_version")]
     pub flux: u32,
-    /// Unique name within the project: 1–64 of `a-z 0-9 - _`, starting with a letter.
+    /// Unique name within the project: 1–64 of `A-Z a-z 0-9 - _`, starting with a letter.
     pub name: String,
     /// What it is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -37,7 +37,9 @@ const ROOMS: &[Room] = &[
         name: "flux-engine",
         sees: &[
             "flux-core",
+            "flux-data",
             "flux-egress",
+            "flux-functions",
             "flux-model",
             "flux-nodes",
             "flux-objects",
@@ -63,8 +65,10 @@ const ROOMS: &[Room] = &[
         "flux",
         &[
             "flux-core",
+            "flux-data",
             "flux-egress",
             "flux-engine",
+            "flux-functions",
             "flux-http",
             "flux-model",
             "flux-nodes",

@@ -31,7 +31,8 @@ mod tests {
 
     #[test]
     fn tests_that_are_not_there_are_found() {
-        let page = "`a/src/x.rs::it_holds` and `x.rs::it_holds`\n`y.rs::it_holds`, `x.rs::it_holds_not`, `x.rs`";
+        let page =
+            "`a/src/x.rs::it_holds` and `x.rs::it_holds`\n`y.rs::it_holds`, `x.rs::it_holds_not`, `x.rs`";
         let files = [("docs/a.md", page), ("crates/a/src/x.rs", "fn it_holds() {}")];
         assert_eq!(
             said(&check(&Repository::of(&files))),

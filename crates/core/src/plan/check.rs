@@ -55,11 +55,11 @@ fn check_name(flow: &Flow, found: &mut Vec<Diagnostic>) {
         found.push(Diagnostic::error(ErrorCode::FlowSyntax, message).at_field("flux"));
     }
     let valid = flow.name.len() <= NAME_LENGTH_MAX
-        && flow.name.starts_with(|first: char| first.is_ascii_lowercase())
-        && flow.name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_');
+        && flow.name.starts_with(|first: char| first.is_ascii_alphabetic())
+        && flow.name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
     if !valid {
         let message = format!(
-            "`{}` is not a flow name: a lower-case letter, then up to {} of a-z, 0-9, `-`, `_`",
+            "`{}` is not a flow name: a letter, then up to {} letters, digits, `-` and `_`",
             flow.name,
             NAME_LENGTH_MAX - 1
         );

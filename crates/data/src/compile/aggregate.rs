@@ -41,7 +41,10 @@ pub(crate) fn aggregate(dialect: Dialect, plan: &AggregatePlan<'_>) -> Statement
     if !plan.sort.is_empty() {
         writer.push(" ORDER BY ");
         writer.each(&plan.sort, ", ", |writer, sort| {
-            match (plan.group_by.get(sort.place), plan.measures.get(sort.place.wrapping_sub(plan.group_by.len()))) {
+            match (
+                plan.group_by.get(sort.place),
+                plan.measures.get(sort.place.wrapping_sub(plan.group_by.len())),
+            ) {
                 (Some(column), _) => writer.column(at, column),
                 (None, Some(measure)) => writer.computed(at, measure),
                 (None, None) => writer.number(1),

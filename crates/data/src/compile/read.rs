@@ -102,7 +102,9 @@ impl Writer {
                 Direction::Ascending => ") > (",
                 Direction::Descending => ") < (",
             });
-            self.each(sort.iter().zip(values), ", ", |writer, (sort, value)| writer.value(sort.column, value));
+            self.each(sort.iter().zip(values), ", ", |writer, (sort, value)| {
+                writer.value(sort.column, value)
+            });
             self.push(")");
             return;
         }

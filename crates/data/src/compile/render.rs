@@ -62,8 +62,16 @@ impl Writer {
                 self.push(" THEN json('false') END");
                 return;
             }
+            // SQLite's hex makes an empty text of null.
+            (Dialect::Sqlite, ColumnKind::Bytes) => {
+                self.push("CASE WHEN ");
+                self.column(at, column);
+                self.push(" IS NOT NULL THEN lower(hex(");
+                self.column(at, column);
+                self.push(")) END");
+                return;
+            }
             (Dialect::Sqlite, ColumnKind::Json) => ("json(", ")"),
-            (Dialect::Sqlite, ColumnKind::Bytes) => ("lower(hex(", "))"),
             (Dialect::Postgres, ColumnKind::Decimal) => ("", "::float8"),
             (Dialect::Postgres, ColumnKind::LongDecimal) => ("", "::text"),
             (Dialect::Postgres, ColumnKind::Bytes) => ("encode(", ", 'hex')"),

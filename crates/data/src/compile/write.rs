@@ -61,7 +61,9 @@ pub(crate) fn write(dialect: Dialect, plan: &WritePlan<'_>) -> (Statement, Optio
             writer.push(") VALUES ");
             writer.each(rows, ", ", |writer, row| {
                 writer.push("(");
-                writer.each(columns.iter().zip(row), ", ", |writer, (column, value)| writer.value(column, value));
+                writer.each(columns.iter().zip(row), ", ", |writer, (column, value)| {
+                    writer.value(column, value)
+                });
                 writer.push(")");
             });
             if let Some(conflict) = conflict {
@@ -191,11 +193,15 @@ impl Writer {
             self.push(" ");
             self.qualifier(other);
             self.push(" WHERE ");
-            self.each(reference.key.columns.iter().zip(&reference.key.references), " AND ", |writer, (ours, theirs)| {
-                writer.named(other, theirs);
-                writer.push(" = ");
-                writer.named(at, ours);
-            });
+            self.each(
+                reference.key.columns.iter().zip(&reference.key.references),
+                " AND ",
+                |writer, (ours, theirs)| {
+                    writer.named(other, theirs);
+                    writer.push(" = ");
+                    writer.named(at, ours);
+                },
+            );
             self.push(" AND ");
             self.condition(other, &reference.condition);
             self.push("))");

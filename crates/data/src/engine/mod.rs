@@ -11,12 +11,12 @@ mod transaction;
 
 pub use answer::{Answer, CacheStatus};
 pub use options::{DatabaseRole, History, Options, Source};
+pub(crate) use rows::tables;
 pub use transaction::Transaction;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use flux_model::Value;
 use parking_lot::RwLock;
 
 use crate::cache::{Kept, Key, ReadCache};
@@ -119,21 +119,34 @@ impl Database {
         Transaction::begin(self.clone(), context).await
     }
 
+    /// The SQL that a query becomes, without running it.
+    ///
+    /// # Errors
+    /// As [`Database::query`], where the query is refused before any work of the database.
+    pub async fn sql(&self, context: &Context, query: &Query) -> Result<String, DataError> {
+        Ok(match self.prepare(context, query).await?.work {
+            Work::Read(work) => work.statement.sql,
+            Work::Change(steps, _) => steps.change.sql,
+        })
+    }
+
     /// The schema, as last read.
     ///
     /// # Errors
     /// If it has to be read and cannot be.
     pub async fn schema(&self) -> Result<Arc<Schema>, DataError> {
-        let known = self.shared.schema.read().as_ref().and_then(|known| {
-            (known.read_at.elapsed() < SCHEMA_AGE_MAX).then(|| Arc::clone(&known.schema))
-        });
+        let known =
+            self.shared.schema.read().as_ref().and_then(|known| {
+                (known.read_at.elapsed() < SCHEMA_AGE_MAX).then(|| Arc::clone(&known.schema))
+            });
         match known {
             Some(schema) => Ok(schema),
             None => self.read_schema().await,
         }
     }
 
-    /// Reads the schema anew and ends every cached answer. Called after migrations.
+    /// Reads the schema anew. Migrating does it; somebody else's migration is noticed within a minute, and
+    /// as soon as a query does not fit.
     ///
     /// # Errors
     /// If it cannot be read.
@@ -154,10 +167,14 @@ impl Database {
             }
         };
         let schema = Arc::new(schema);
-        self.shared.cache.clear();
         let known = KnownSchema { schema: Arc::clone(&schema), read_at: Instant::now() };
         *self.shared.schema.write() = Some(known);
         Ok(schema)
+    }
+
+    /// Ends every cached answer.
+    pub(crate) fn forget_answers(&self) {
+        self.shared.cache.clear();
     }
 
     /// Which database's SQL is written.
@@ -184,7 +201,8 @@ impl Database {
     async fn prepare(&self, context: &Context, query: &Query) -> Result<Prepared, DataError> {
         let schema = self.schema().await?;
         let prepared = self.prepare_with(&schema, context, query);
-        let may_be_old = self.shared.schema.read().as_ref().is_none_or(|known| known.read_at.elapsed() > SCHEMA_AGE_MIN);
+        let may_be_old =
+            self.shared.schema.read().as_ref().is_none_or(|known| known.read_at.elapsed() > SCHEMA_AGE_MIN);
         match prepared {
             Err(DataError::Query { .. }) if may_be_old => {
                 let schema = self.read_schema().await?;
@@ -278,7 +296,7 @@ impl Prepared {
         let read = |statement, finish, tables| Work::Read(ReadWork { statement, finish, tables });
         let work = match plan {
             Plan::Rows(plan) => {
-                read(compile::rows(dialect, plan), Finish::Page(Page::of(plan)), rows::tables(plan))
+                read(compile::rows(dialect, plan), Finish::Page(Page::of(plan)), tables(plan))
             }
             Plan::Count(plan) => {
                 read(compile::count(dialect, plan), Finish::Objects, vec![Arc::clone(&plan.table.name)])
@@ -294,9 +312,4 @@ impl Prepared {
         };
         Self { work, shape }
     }
-}
-
-/// The rows of an answer as objects, for code that reads them by name.
-pub(crate) fn rows_of(value: &Value) -> &[Value] {
-    value.as_array().unwrap_or_default()
 }

@@ -2,6 +2,7 @@
 //! there before, change it, look whether the guards hold, record it. What the rows mean is decided here,
 //! without I/O.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use flux_model::Value;
@@ -101,7 +102,7 @@ impl Steps {
     /// # Errors
     /// If a guard does not hold or a row was not the caller's to change; the transaction must be rolled
     /// back.
-    pub(crate) fn conclude(&self, before: Vec<Row>, after: Vec<Row>) -> Result<Done, DataError> {
+    pub(crate) fn conclude(&self, before: Vec<Row>, mut after: Vec<Row>) -> Result<Done, DataError> {
         self.check_reach(after.len())?;
         self.check_guards(&after)?;
         if self.every_row.is_some_and(|rows| after.len() < rows) {
@@ -111,8 +112,16 @@ impl Steps {
                 message: "a row with this key is there and is not the caller's to change".to_owned(),
             });
         }
+        if matches!(self.operation, Operation::Update | Operation::Delete) {
+            // Databases give changed rows back in the order in which they came upon them.
+            after.sort_by(|left, right| by_key(&self.key, left, right));
+        }
         let affected = after.len() as u64;
-        let images = after.iter().enumerate().map(|(index, row)| self.image(earlier(&before, index, row, &self.key), row)).collect();
+        let images = after
+            .iter()
+            .enumerate()
+            .map(|(index, row)| self.image(earlier(&before, index, row, &self.key), row))
+            .collect();
         let rows = match &self.returning {
             None => Value::array(Vec::new()),
             Some(places) => {
@@ -134,7 +143,8 @@ impl Steps {
                     continue;
                 }
                 if &*guard.name == "policy" {
-                    let message = format!("a row of `{}` would leave the rows that the policy allows", self.table);
+                    let message =
+                        format!("a row of `{}` would leave the rows that the policy allows", self.table);
                     return Err(DataError::forbidden("policy", message));
                 }
                 return Err(DataError::Constraint {
@@ -161,13 +171,16 @@ impl Steps {
             Change::Insert => (None, Some(row)),
             Change::Update => (earlier, Some(row)),
         };
-        let differs = |place: &usize| old.and_then(|row| row.get(*place)) != new.and_then(|row| row.get(*place));
+        let differs =
+            |place: &usize| old.and_then(|row| row.get(*place)) != new.and_then(|row| row.get(*place));
         let changed = (0..self.columns.len()).filter(differs);
         Image {
             table: Arc::clone(&self.table),
-            key: Value::object(self.key.iter().filter_map(|place| {
-                Some((Arc::clone(self.columns.get(*place)?), row.get(*place)?.clone()))
-            })),
+            key: Value::object(
+                self.key.iter().filter_map(|place| {
+                    Some((Arc::clone(self.columns.get(*place)?), row.get(*place)?.clone()))
+                }),
+            ),
             change,
             changed: changed.filter_map(|place| self.columns.get(place).cloned()).collect(),
             before: old.map(object),
@@ -184,4 +197,17 @@ fn earlier<'a>(before: &'a [Row], index: usize, row: &Row, key: &[usize]) -> Opt
     }
     let is_same = |other: &&Row| key.iter().all(|place| other.get(*place) == row.get(*place));
     before.get(index).filter(is_same).or_else(|| before.iter().find(is_same))
+}
+
+/// The order of the primary key.
+fn by_key(key: &[usize], left: &Row, right: &Row) -> Ordering {
+    let compare = |place: &usize| match (left.get(*place), right.get(*place)) {
+        (Some(Value::Number(left)), Some(Value::Number(right))) => match (left.as_i64(), right.as_i64()) {
+            (Some(left), Some(right)) => left.cmp(&right),
+            _ => left.as_f64().partial_cmp(&right.as_f64()).unwrap_or(Ordering::Equal),
+        },
+        (Some(Value::Text(left)), Some(Value::Text(right))) => left.cmp(right),
+        _ => Ordering::Equal,
+    };
+    key.iter().map(compare).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
 }

@@ -6,9 +6,7 @@ use std::sync::Arc;
 use tokio_postgres::{Client, Error, Row};
 
 use crate::history::RESERVED_PREFIX;
-use crate::schema::{
-    Column, ColumnKind, ForeignKey, Index, Schema, Table, TableKind, Triggers, quoted,
-};
+use crate::schema::{Column, ColumnKind, ForeignKey, Index, Schema, Table, TableKind, Triggers, quoted};
 
 const TABLES: &str = "
     SELECT c.oid::int8, c.relname::text, c.relkind IN ('v', 'm', 'f'), c.reltuples::float8, n.nspname::text,
@@ -69,9 +67,8 @@ pub(crate) async fn schema(client: &Client) -> Result<Schema, Error> {
     let places: HashMap<i64, usize> =
         tables.iter().enumerate().map(|(place, (number, _))| (*number, place)).collect();
     let mut tables: Vec<Table> = tables.into_iter().map(|(_, table)| table).collect();
-    let owner = |row: &Row| -> Result<Option<usize>, Error> {
-        Ok(places.get(&row.try_get::<_, i64>(0)?).copied())
-    };
+    let owner =
+        |row: &Row| -> Result<Option<usize>, Error> { Ok(places.get(&row.try_get::<_, i64>(0)?).copied()) };
     for row in client.query(COLUMNS, &[]).await? {
         if let Some(table) = owner(&row)?.and_then(|place| tables.get_mut(place)) {
             table.columns.push(column(&row)?);

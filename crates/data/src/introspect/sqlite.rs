@@ -5,9 +5,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 use crate::history::RESERVED_PREFIX;
-use crate::schema::{
-    Column, ColumnKind, ForeignKey, Index, Schema, Table, TableKind, Triggers, quoted,
-};
+use crate::schema::{Column, ColumnKind, ForeignKey, Index, Schema, Table, TableKind, Triggers, quoted};
 
 /// Reads all tables and views that are not the engine's or SQLite's own.
 pub(crate) fn schema(connection: &Connection) -> rusqlite::Result<Schema> {
@@ -86,13 +84,14 @@ fn columns(connection: &Connection, table: &str) -> rusqlite::Result<(Vec<Column
 }
 
 fn indexes(connection: &Connection, table: &str) -> rusqlite::Result<Vec<Index>> {
-    let mut statement =
-        connection.prepare("SELECT name, \"unique\", origin, partial FROM pragma_index_list(?1) ORDER BY name")?;
+    let mut statement = connection
+        .prepare("SELECT name, \"unique\", origin, partial FROM pragma_index_list(?1) ORDER BY name")?;
     let mut rows = statement.query([table])?;
     let mut indexes = Vec::new();
     while let Some(row) = rows.next()? {
         let (name, origin): (String, String) = (row.get(0)?, row.get(2)?);
-        let mut columns = connection.prepare_cached("SELECT name FROM pragma_index_info(?1) ORDER BY seqno")?;
+        let mut columns =
+            connection.prepare_cached("SELECT name FROM pragma_index_info(?1) ORDER BY seqno")?;
         let columns: Vec<Option<String>> =
             columns.query_map([&name], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
         // An expression has no name; such an index is known and used for nothing here.
@@ -143,7 +142,8 @@ fn fill_references(tables: &mut [Table]) {
         .map(|table| (Arc::clone(&table.name), table.key().map(|column| Arc::clone(&column.name)).collect()))
         .collect();
     for key in tables.iter_mut().flat_map(|table| &mut table.foreign_keys) {
-        let Some((name, primary)) = known.iter().find(|(name, _)| name.eq_ignore_ascii_case(&key.table)) else {
+        let Some((name, primary)) = known.iter().find(|(name, _)| name.eq_ignore_ascii_case(&key.table))
+        else {
             continue;
         };
         key.table = Arc::clone(name);

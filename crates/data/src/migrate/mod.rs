@@ -57,6 +57,7 @@ impl Database {
     ) -> Result<MigrationReport, DataError> {
         let done = run::migrate(self, files, mode, &Context::service(at)).await;
         // Also after a failure: the files before it were applied.
+        self.forget_answers();
         self.read_schema().await?;
         done
     }

@@ -125,7 +125,9 @@ fn migrate_files_sqlite(
 fn run_sqlite(connection: &Connection, migration: &Migration, part: Part<'_>) -> Result<(), DataError> {
     let failed = |error: rusqlite::Error| {
         let (offset, message) = match &error {
-            rusqlite::Error::SqlInputError { msg, offset, .. } => (usize::try_from(*offset).unwrap_or(0), msg.clone()),
+            rusqlite::Error::SqlInputError { msg, offset, .. } => {
+                (usize::try_from(*offset).unwrap_or(0), msg.clone())
+            }
             rusqlite::Error::SqliteFailure(_, Some(message)) => (0, message.clone()),
             other => (0, other.to_string()),
         };

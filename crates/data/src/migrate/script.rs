@@ -97,8 +97,7 @@ enum Body {
 
 impl Body {
     fn of(statement: &str) -> Self {
-        let head: Vec<String> =
-            statement.split_whitespace().take(6).map(str::to_uppercase).collect();
+        let head: Vec<String> = statement.split_whitespace().take(6).map(str::to_uppercase).collect();
         let has = |word: &str| head.iter().any(|found| found == word);
         match head.first().map(String::as_str) {
             Some("CREATE") if has("TRIGGER") => Self::Trigger,
@@ -262,7 +261,10 @@ mod tests {
         check(&format!("{trigger};\nB"), &[(trigger, 1), ("B", 4)]);
         let routine = "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT 2; END";
         check(&format!("{routine}; B"), &[(routine, 1), ("B", 1)]);
-        check("CREATE TRIGGER t EXECUTE FUNCTION f(); B", &[("CREATE TRIGGER t EXECUTE FUNCTION f()", 1), ("B", 1)]);
+        check(
+            "CREATE TRIGGER t EXECUTE FUNCTION f(); B",
+            &[("CREATE TRIGGER t EXECUTE FUNCTION f()", 1), ("B", 1)],
+        );
         check("BEGIN; A; END; B", &[("BEGIN", 1), ("A", 1), ("END", 1), ("B", 1)]);
     }
 

@@ -77,7 +77,9 @@ pub(super) fn pending<'a>(
                 continue;
             }
             MigrationState::Changed(at) => {
-                format!("{name} was applied at {at} and changed since; put it back, and write a new migration")
+                format!(
+                    "{name} was applied at {at} and changed since; put it back, and write a new migration"
+                )
             }
             MigrationState::Missing(at) => {
                 format!("{name} was applied at {at} and its file is gone; put it back")

@@ -244,9 +244,13 @@ pub(super) fn check_value(
     if !column.kind.takes(value) {
         let expected = column.kind.describe();
         let found = match value {
-            Value::Text(text) => format!("text `{}`", text.chars().take(40).collect::<String>().escape_debug()),
+            Value::Text(text) => {
+                format!("text `{}`", text.chars().take(40).collect::<String>().escape_debug())
+            }
             Value::Bool(_) | Value::Number(_) => format!("{} {}", value.type_name(), value.to_json()),
-            Value::Null | Value::Array(_) | Value::Object(_) | Value::Secret(_) => value.type_name().to_owned(),
+            Value::Null | Value::Array(_) | Value::Object(_) | Value::Secret(_) => {
+                value.type_name().to_owned()
+            }
         };
         let (table, name, declared) = (&table.name, &column.name, &column.declared);
         let message = format!("expected {expected} for {table}.{name} ({declared}), found {found}");

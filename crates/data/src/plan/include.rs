@@ -40,7 +40,10 @@ impl<'a> Planner<'a> {
         place: &Place<'_>,
     ) -> Result<Vec<IncludePlan<'a>>, DataError> {
         let at = place.member("include");
-        includes.iter().map(|include| self.include(ground, include, branch, &at.member(&include.name))).collect()
+        includes
+            .iter()
+            .map(|include| self.include(ground, include, branch, &at.member(&include.name)))
+            .collect()
     }
 
     fn include(

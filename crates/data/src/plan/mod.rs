@@ -53,9 +53,7 @@ pub(crate) fn plan<'a>(scene: Scene<'a>, query: &Query, shape: QueryShape) -> Re
     let plan = match &query.action {
         Action::Select(select) => Plan::Rows(planner.select(&query.table, select, shape, &root)?),
         Action::Count(filter) => Plan::Count(planner.count(&query.table, filter.as_ref(), &root)?),
-        Action::Aggregate(aggregate) => {
-            Plan::Aggregate(planner.aggregate(&query.table, aggregate, &root)?)
-        }
+        Action::Aggregate(aggregate) => Plan::Aggregate(planner.aggregate(&query.table, aggregate, &root)?),
         Action::Insert(insert) => Plan::Write(planner.insert(&query.table, insert, &root)?),
         Action::Upsert(upsert) => Plan::Write(planner.upsert(&query.table, upsert, &root)?),
         Action::Update(update) => Plan::Write(planner.update(&query.table, update, &root)?),

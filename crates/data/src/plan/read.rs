@@ -105,7 +105,8 @@ impl<'a> Planner<'a> {
             }
         };
         let branch = cost::branch(1, select.limit.max(1), place)?;
-        rows.includes = self.includes(&ground, &select.include, super::include::Branch::new(branch), place)?;
+        rows.includes =
+            self.includes(&ground, &select.include, super::include::Branch::new(branch), place)?;
         Ok(rows)
     }
 
@@ -164,7 +165,8 @@ impl<'a> Planner<'a> {
             let place = by.element(index);
             let column = ground.readable(name, &place)?;
             if !column.kind.is_ordered() {
-                let message = format!("{}.{name} ({}) cannot be grouped by", ground.table.name, column.declared);
+                let message =
+                    format!("{}.{name} ({}) cannot be grouped by", ground.table.name, column.declared);
                 return Err(DataError::query(place, message));
             }
             self.cost.sort();
@@ -183,7 +185,11 @@ impl<'a> Planner<'a> {
                 return Err(DataError::query(place, message));
             }
             self.cost.sort();
-            measures.push(MeasurePlan { name: Arc::clone(&measure.name), function: measure.function, column });
+            measures.push(MeasurePlan {
+                name: Arc::clone(&measure.name),
+                function: measure.function,
+                column,
+            });
         }
         let sort = self.sort_measures(aggregate, place)?;
         let (table, limit) = (ground.table, aggregate.limit);
@@ -216,7 +222,8 @@ impl<'a> Planner<'a> {
             let place = place.element(index);
             let column = ground.readable(&order.column, &place)?;
             if !column.kind.is_ordered() {
-                let message = format!("{}.{} ({}) has no order", ground.table.name, column.name, column.declared);
+                let message =
+                    format!("{}.{} ({}) has no order", ground.table.name, column.name, column.declared);
                 return Err(DataError::query(place, message));
             }
             if sort.iter().any(|sort| sort.column.name == column.name) {

@@ -10,9 +10,7 @@ use super::{Condition, Planner, Tenancy};
 use crate::DataError;
 use crate::limits::PARAMETERS_MAX;
 use crate::place::Place;
-use crate::query::{
-    Columns, Delete, Filter, Insert, Operation, Reach, Resolution, Update, Upsert,
-};
+use crate::query::{Columns, Delete, Filter, Insert, Operation, Reach, Resolution, Update, Upsert};
 use crate::schema::{Column, ForeignKey, Table};
 
 /// A change of rows of one table.
@@ -89,7 +87,9 @@ impl<'a> Planner<'a> {
         let (columns, rows) = given(&ground, &upsert.rows, place)?;
         let at = place.member("onConflict");
         let target = target(&ground, &upsert.conflict, &at)?;
-        if let Some(column) = target.iter().find(|column| columns.iter().all(|given| given.name != column.name)) {
+        if let Some(column) =
+            target.iter().find(|column| columns.iter().all(|given| given.name != column.name))
+        {
             let message = format!("`{}` decides whether a row is there and must be in values", column.name);
             return Err(DataError::query(at, message));
         }
@@ -180,7 +180,8 @@ impl<'a> Planner<'a> {
             let is_written = key.columns.iter().any(|name| written.iter().any(|column| column.name == *name));
             // A key that holds the tenant itself cannot lead to another one.
             let holds_tenant = key.columns.contains(&tenancy.column.name);
-            let Some(table) = self.scene.schema.table(&key.table).filter(|_| is_written && !holds_tenant) else {
+            let Some(table) = self.scene.schema.table(&key.table).filter(|_| is_written && !holds_tenant)
+            else {
                 continue;
             };
             if let Some(column) = table.column(&tenancy.column.name) {
@@ -307,7 +308,12 @@ fn target<'a>(
             return Ok(target);
         }
     }
-    let mut keys: Vec<String> = table.indexes.iter().filter(|index| index.unique && !index.partial).map(|index| index.columns.join(", ")).collect();
+    let mut keys: Vec<String> = table
+        .indexes
+        .iter()
+        .filter(|index| index.unique && !index.partial)
+        .map(|index| index.columns.join(", "))
+        .collect();
     keys.extend(Some(table.key().map(|column| &*column.name).collect::<Vec<_>>().join(", ")));
     keys.retain(|key| !key.is_empty());
     keys.sort();
@@ -321,7 +327,8 @@ fn is_key(table: &Table, columns: &[&Column]) -> bool {
     let same = |names: Vec<&str>| {
         names.len() == columns.len() && names.iter().all(|name| columns.iter().any(|c| &*c.name == *name))
     };
-    let unique = table.indexes.iter().filter(|index| index.unique && !index.partial && !index.columns.is_empty());
+    let unique =
+        table.indexes.iter().filter(|index| index.unique && !index.partial && !index.columns.is_empty());
     !columns.is_empty()
         && (same(table.key().map(|column| &*column.name).collect())
             || unique.into_iter().any(|index| same(index.columns.iter().map(|name| &**name).collect())))

@@ -80,15 +80,8 @@ pub enum Operation {
 
 impl Operation {
     /// Every operation.
-    pub const ALL: [Self; 7] = [
-        Self::Select,
-        Self::Insert,
-        Self::Update,
-        Self::Delete,
-        Self::Upsert,
-        Self::Count,
-        Self::Aggregate,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Select, Self::Insert, Self::Update, Self::Delete, Self::Upsert, Self::Count, Self::Aggregate];
 
     /// The name in query objects, policies and journals.
     pub const fn as_str(self) -> &'static str {

@@ -39,7 +39,9 @@ pub(super) fn query(value: &Value) -> Result<Query, DataError> {
     let members = object(value, &root)?;
     check_size(value, &root)?;
     check_keys(value, &root)?;
-    let name = members.get("operation").map_or(Ok("select"), |name| Ok(&**text(name, &root.member("operation"))?))?;
+    let name = members
+        .get("operation")
+        .map_or(Ok("select"), |name| Ok(&**text(name, &root.member("operation"))?))?;
     let operation = Operation::ALL.into_iter().find(|operation| operation.as_str() == name);
     let operation = operation.ok_or_else(|| {
         let known = Operation::ALL.iter().map(|operation| operation.as_str());
@@ -133,7 +135,9 @@ impl Source<'_> {
     }
 
     fn columns(&self) -> Result<Columns, DataError> {
-        self.members.get("columns").map_or(Ok(Columns::All), |value| columns(value, &self.place.member("columns")))
+        self.members
+            .get("columns")
+            .map_or(Ok(Columns::All), |value| columns(value, &self.place.member("columns")))
     }
 
     fn returning(&self) -> Result<Option<Columns>, DataError> {
@@ -265,17 +269,16 @@ impl Source<'_> {
 
     fn aggregate(&self) -> Result<Aggregate, DataError> {
         let place = self.place.member("aggregate");
-        let Some(value) = self.members.get("aggregate") else {
-            return Err(DataError::query(place, "is missing: {\"total\": {\"sum\": \"amount\"}}"));
-        };
-        let members = object(value, &place)?;
-        let measures: Result<Vec<Measure>, DataError> =
-            members.iter().map(|(name, value)| measure(name, value, &place.member(name))).collect();
-        let measures = measures?;
+        let mut measures = Vec::new();
+        if let Some(value) = self.members.get("aggregate") {
+            for (name, value) in object(value, &place)? {
+                measures.push(measure(name, value, &place.member(name))?);
+            }
+        }
         let by = self.place.member("groupBy");
         let group_by = self.members.get("groupBy").map_or(Ok(Vec::new()), |value| texts(value, &by))?;
         if measures.is_empty() && group_by.is_empty() {
-            return Err(DataError::query(place, "computes nothing and groups by nothing"));
+            return Err(DataError::query(place, "is missing: {\"total\": {\"sum\": \"amount\"}}"));
         }
         if let Some(measure) = measures.iter().find(|measure| group_by.contains(&measure.name)) {
             return Err(DataError::query(place.member(&measure.name), "is also a column of groupBy"));
@@ -406,36 +409,87 @@ mod tests {
             ("[]", "query: expected an object, found array "),
             ("{}", "table: is missing"),
             (r#"{"table":7}"#, "table: expected a text, found number 7"),
-            (r#"{"table":"a","operation":"selct"}"#, "operation: unknown operation `selct`; did you mean `select`?"),
+            (
+                r#"{"table":"a","operation":"selct"}"#,
+                "operation: unknown operation `selct`; did you mean `select`?",
+            ),
             (r#"{"table":"a","were":{}}"#, "were: unknown member `were`; did you mean `where`?"),
             (r#"{"table":"a","set":{}}"#, "set: does not go with operation select"),
-            (r#"{"table":"a","where":{"total":{"gtt":1}}}"#, "where.total.gtt: unknown operator `gtt`; did you mean `gt`?"),
-            (r#"{"table":"a","where":{"total":{}}}"#, "where.total: names no operator; write {\"eq\": value}"),
-            (r#"{"table":"a","where":{"id":[1]}}"#, "where.id: a list is not one value; write {\"id\": {\"in\": […]}}"),
+            (
+                r#"{"table":"a","where":{"total":{"gtt":1}}}"#,
+                "where.total.gtt: unknown operator `gtt`; did you mean `gt`?",
+            ),
+            (
+                r#"{"table":"a","where":{"total":{}}}"#,
+                "where.total: names no operator; write {\"eq\": value}",
+            ),
+            (
+                r#"{"table":"a","where":{"id":[1]}}"#,
+                "where.id: a list is not one value; write {\"id\": {\"in\": […]}}",
+            ),
             (r#"{"table":"a","where":{"id":{"in":3}}}"#, "where.id.in: expected a list, found number 3"),
-            (r#"{"table":"a","where":{"id":{"in":[1,null]}}}"#, "where.id.in[1]: null is in no list; use isNull beside it"),
-            (r#"{"table":"a","where":{"id":{"between":[1]}}}"#, "where.id.between: expected a list of two values, found array "),
-            (r#"{"table":"a","where":{"id":{"gt":null}}}"#, "where.id.gt: null is neither greater, less nor contained; use isNull"),
-            (r#"{"table":"a","where":{"id":{"isNull":1}}}"#, "where.id.isNull: expected true or false, found number 1"),
+            (
+                r#"{"table":"a","where":{"id":{"in":[1,null]}}}"#,
+                "where.id.in[1]: null is in no list; use isNull beside it",
+            ),
+            (
+                r#"{"table":"a","where":{"id":{"between":[1]}}}"#,
+                "where.id.between: expected a list of two values, found array ",
+            ),
+            (
+                r#"{"table":"a","where":{"id":{"gt":null}}}"#,
+                "where.id.gt: null is neither greater, less nor contained; use isNull",
+            ),
+            (
+                r#"{"table":"a","where":{"id":{"isNull":1}}}"#,
+                "where.id.isNull: expected true or false, found number 1",
+            ),
             (r#"{"table":"a","where":{"or":[]}}"#, "where.or: needs at least one condition"),
             (r#"{"table":"a","where":{"or":[{}]}}"#, "where.or[0]: is an empty condition"),
             (r#"{"table":"a","where":{"not":{}}}"#, "where.not: an empty condition cannot be negated"),
             (r#"{"table":"a","limit":5001}"#, "limit: 5001 is over ROWS_MAX = 5000"),
-            (r#"{"table":"a","limit":-1}"#, "limit: expected a whole number that is not negative, found number -1"),
-            (r#"{"table":"a","limit":"1; DROP TABLE a"}"#, "limit: expected a whole number that is not negative, found string 1; DROP TABLE a"),
+            (
+                r#"{"table":"a","limit":-1}"#,
+                "limit: expected a whole number that is not negative, found number -1",
+            ),
+            (
+                r#"{"table":"a","limit":"1; DROP TABLE a"}"#,
+                "limit: expected a whole number that is not negative, found string 1; DROP TABLE a",
+            ),
             (r#"{"table":"a","offset":1,"cursor":"x"}"#, "cursor: does not go with offset"),
             (r#"{"table":"a","columns":["id","id"]}"#, "columns[1]: `id` is there twice"),
             (r#"{"table":"a","order":{"id":"up"}}"#, "order.id: unknown direction `up`; known are asc, desc"),
-            (r#"{"table":"a","operation":"update","set":{"b":1}}"#, "where: is missing or empty: to update every row, say \"all\": true"),
-            (r#"{"table":"a","operation":"delete","where":{}}"#, "where: is missing or empty: to delete every row, say \"all\": true"),
-            (r#"{"table":"a","operation":"delete","where":{"b":1},"all":true}"#, "all: does not go with where: it means every row"),
+            (
+                r#"{"table":"a","operation":"update","set":{"b":1}}"#,
+                "where: is missing or empty: to update every row, say \"all\": true",
+            ),
+            (
+                r#"{"table":"a","operation":"delete","where":{}}"#,
+                "where: is missing or empty: to delete every row, say \"all\": true",
+            ),
+            (
+                r#"{"table":"a","operation":"delete","where":{"b":1},"all":true}"#,
+                "all: does not go with where: it means every row",
+            ),
             (r#"{"table":"a","operation":"insert","values":[]}"#, "values: holds no row"),
-            (r#"{"table":"a","operation":"insert","values":[{},3]}"#, "values[1]: expected an object with a member per column, found number 3"),
+            (
+                r#"{"table":"a","operation":"insert","values":[{},3]}"#,
+                "values[1]: expected an object with a member per column, found number 3",
+            ),
             (r#"{"table":"a","where":{"__proto__":{"eq":1}}}"#, "where.__proto__: is not allowed as a key"),
-            (r#"{"table":"a","operation":"insert","values":{"data":{"constructor":1}}}"#, "values.data.constructor: is not allowed as a key"),
-            (r#"{"table":"a","operation":"aggregate","aggregate":{"t":{"smu":"b"}}}"#, "aggregate.t.smu: unknown function `smu`; did you mean `sum`?"),
-            (r#"{"table":"a","operation":"aggregate","aggregate":{"t":{"sum":"*"}}}"#, "aggregate.t.sum: only count takes \"*\""),
-            (r#"{"table":"a","cache":{"ttl":5}}"#, "cache.ttl: unknown member `ttl`; did you mean `ttl_ms`?"),
+            (
+                r#"{"table":"a","operation":"insert","values":{"data":{"constructor":1}}}"#,
+                "values.data.constructor: is not allowed as a key",
+            ),
+            (
+                r#"{"table":"a","operation":"aggregate","aggregate":{"t":{"smu":"b"}}}"#,
+                "aggregate.t.smu: unknown function `smu`; did you mean `sum`?",
+            ),
+            (
+                r#"{"table":"a","operation":"aggregate","aggregate":{"t":{"sum":"*"}}}"#,
+                "aggregate.t.sum: only count takes \"*\"",
+            ),
+            (r#"{"table":"a","cache":{"ttl":5}}"#, "cache.ttl: unknown member `ttl`; known are ttl_ms"),
         ] {
             check_refused(json, expected);
         }
@@ -454,7 +508,10 @@ mod tests {
         let error = parse(&format!(r#"{{"table":"a","where":{filter}}}"#)).unwrap_err().to_string();
         assert!(error.ends_with("17 is over FILTER_DEPTH_MAX = 16"), "{error}");
         let deep = "[".repeat(80) + &"]".repeat(80);
-        check_refused(&format!(r#"{{"table":"a","where":{deep}}}"#), "query: 65 is over QUERY_DEPTH_MAX = 64");
+        check_refused(
+            &format!(r#"{{"table":"a","where":{deep}}}"#),
+            "query: 65 is over QUERY_DEPTH_MAX = 64",
+        );
         let long = Value::object([("table", Value::from("a".repeat(9 << 20)))]);
         assert!(query(&long).unwrap_err().to_string().ends_with("is over QUERY_BYTES_MAX = 8388608"));
         let rows = vec![Value::object([("a", Value::Null)]); 1_001];
@@ -473,10 +530,16 @@ mod tests {
     #[test]
     fn short_and_long_forms_mean_the_same() {
         let same = |left: &str, right: &str| assert_eq!(parse(left).unwrap(), parse(right).unwrap());
-        same(r#"{"table":"a"}"#, r#"{"table":"a","operation":"select","columns":"*","where":{},"limit":100}"#);
+        same(
+            r#"{"table":"a"}"#,
+            r#"{"table":"a","operation":"select","columns":"*","where":{},"limit":100}"#,
+        );
         same(r#"{"table":"a","where":{"b":1}}"#, r#"{"table":"a","where":{"b":{"eq":1}}}"#);
         same(r#"{"table":"a","where":{"b":null}}"#, r#"{"table":"a","where":{"b":{"isNull":true}}}"#);
-        same(r#"{"table":"a","where":{"b":{"neq":null}}}"#, r#"{"table":"a","where":{"b":{"isNull":false}}}"#);
+        same(
+            r#"{"table":"a","where":{"b":{"neq":null}}}"#,
+            r#"{"table":"a","where":{"b":{"isNull":false}}}"#,
+        );
         same(r#"{"table":"a","order":"-b"}"#, r#"{"table":"a","order":[{"b":"desc"}]}"#);
         same(r#"{"table":"a","include":["b"]}"#, r#"{"table":"a","include":{"b":true,"c":false}}"#);
         same(r#"{"table":"a","include":{"b":{}}}"#, r#"{"table":"a","include":"b"}"#);

@@ -132,9 +132,9 @@ impl ColumnKind {
             (Self::Bytes, Value::Text(text)) => {
                 text.len() % 2 == 0 && text.bytes().all(|digit| digit.is_ascii_hexdigit())
             }
-            (Self::Array, Value::Array(items)) => {
-                items.iter().all(|item| !matches!(item, Value::Array(_) | Value::Object(_) | Value::Secret(_)))
-            }
+            (Self::Array, Value::Array(items)) => items
+                .iter()
+                .all(|item| !matches!(item, Value::Array(_) | Value::Object(_) | Value::Secret(_))),
             (Self::Other, Value::Text(_) | Value::Number(_) | Value::Bool(_)) => true,
             (_, Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_)) => false,
             (_, Value::Array(_) | Value::Object(_)) => false,

@@ -170,7 +170,11 @@ impl Table {
         let key: Vec<&str> = self.key().map(|column| &*column.name).collect();
         let whole = |index: &&Index| index.unique && !index.partial && !index.columns.is_empty();
         (!key.is_empty() && covers(key))
-            || self.indexes.iter().filter(whole).any(|index| covers(index.columns.iter().map(|n| &**n).collect()))
+            || self
+                .indexes
+                .iter()
+                .filter(whole)
+                .any(|index| covers(index.columns.iter().map(|n| &**n).collect()))
     }
 }
 
@@ -230,7 +234,14 @@ pub(crate) mod tests {
             table("customers", &text, &[]),
             table(
                 "orders",
-                &["id INTEGER", "tenant TEXT", "customer_id INTEGER", "billed_to INTEGER?", "total NUMERIC", "note TEXT?"],
+                &[
+                    "id INTEGER",
+                    "tenant TEXT",
+                    "customer_id INTEGER",
+                    "billed_to INTEGER?",
+                    "total NUMERIC",
+                    "note TEXT?",
+                ],
                 &[("customer_id", "customers"), ("billed_to", "customers")],
             ),
             table(

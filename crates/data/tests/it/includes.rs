@@ -56,31 +56,52 @@ async fn filtered(kind: Kind) {
 
 async fn ambiguous(kind: Kind) {
     let stage = Stage::filled(kind).await;
-    stage.refuse(r#"{"table":"orders","include":{"customers":true}}"#,
-        "include.customers: can mean `customers` along").await;
-    stage.refuse(r#"{"table":"customers","include":{"orders":true}}"#, "say which with `table` and `via`").await;
+    stage
+        .refuse(
+            r#"{"table":"orders","include":{"customers":true}}"#,
+            "include.customers: can mean `customers` along",
+        )
+        .await;
+    stage
+        .refuse(r#"{"table":"customers","include":{"orders":true}}"#, "say which with `table` and `via`")
+        .await;
     stage.check(r#"{"table":"customers","columns":["id"],"where":{"id":2},"include":{"orders":{"via":"billed_to","columns":["id"]}}}"#,
         r#"[{"id":2,"orders":[{"id":10}]}]"#).await;
 }
 
 async fn refused(kind: Kind) {
     let stage = Stage::filled(kind).await;
-    let mut deep = r#"{"columns":["id"]}"#.to_owned();
+    let mut deep = r#"{"columns":["id"],"limit":3}"#.to_owned();
     for level in 0..6 {
         let name = if level % 2 == 0 { "items" } else { "order" };
-        deep = format!(r#"{{"columns":["id"],"include":{{"{name}":{deep}}}}}"#);
+        deep = format!(r#"{{"columns":["id"],"limit":3,"include":{{"{name}":{deep}}}}}"#);
     }
     let allowed = deep.replacen('{', r#"{"table":"items","#, 1);
     assert!(stage.ask(&allowed).await.is_ok(), "{allowed}");
     let deeper = format!(r#"{{"table":"orders","include":{{"items":{deep}}}}}"#);
     stage.refuse(&deeper, "7 is over INCLUDE_DEPTH_MAX = 6").await;
     for (json, expected) in [
-        (r#"{"table":"orders","include":{"itmes":true}}"#, "include.itmes: no foreign key joins `orders` and `itmes`; did you mean `items`?"),
-        (r#"{"table":"orders","include":{"countries":true}}"#, "no foreign key joins `orders` and `countries`"),
-        (r#"{"table":"orders","include":{"note":{"table":"items"}}}"#, "include.note: `note` is a column of `orders`"),
-        (r#"{"table":"orders","include":{"items":{"columns":["nope"]}}}"#, "include.items.columns[0]: `items` has no column"),
+        (
+            r#"{"table":"orders","include":{"itmes":true}}"#,
+            "include.itmes: no foreign key joins `orders` and `itmes`; did you mean `items`?",
+        ),
+        (
+            r#"{"table":"orders","include":{"countries":true}}"#,
+            "no foreign key joins `orders` and `countries`",
+        ),
+        (
+            r#"{"table":"orders","include":{"note":{"table":"items"}}}"#,
+            "include.note: `note` is a column of `orders`",
+        ),
+        (
+            r#"{"table":"orders","include":{"items":{"columns":["nope"]}}}"#,
+            "include.items.columns[0]: `items` has no column",
+        ),
         (r#"{"table":"orders","include":{"items":{"offset":1}}}"#, "include.items.offset: does not go with"),
-        (r#"{"table":"orders","limit":5000,"include":{"items":{"limit":5000}}}"#, "include.items.limit: 25000000 is over INCLUDE_ROWS_MAX = 1000000"),
+        (
+            r#"{"table":"orders","limit":5000,"include":{"items":{"limit":5000}}}"#,
+            "include.items.limit: 25000000 is over INCLUDE_ROWS_MAX = 1000000",
+        ),
         (r#"{"table":"orders","include":{"a b":{"table":"items"}}}"#, "is not a name"),
     ] {
         stage.refuse(json, expected).await;

@@ -1,6 +1,7 @@
 //! The data engine against real databases: the same cases on SQLite and on a PostgreSQL that is started
 //! here.
 
+mod advice;
 mod faults;
 mod history;
 mod includes;

@@ -11,7 +11,7 @@ const POLICY: &str = r#"{
     "shared": ["countries"],
     "roles": {
         "clerk": {
-            "customers": {"operations": ["select", "update", "insert"], "columns": ["id", "name", "active"], "writable": ["name", "active"], "rows": {"active": true}},
+            "customers": {"operations": ["select", "update", "insert"], "columns": ["id", "name", "active"], "writable": ["id", "name", "active"], "rows": {"active": true}},
             "orders": {"operations": ["select", "count", "aggregate"], "rows": {"note": "$claims.team"}}
         },
         "admin": {"*": {"operations": ["*"]}}
@@ -28,26 +28,79 @@ async fn roles(kind: Kind) {
     ] {
         stage.ask_as(admin, insert).await.unwrap();
     }
-    let rows = async |claims: &str, json: &str| stage.ask_as(claims, json).await.map(|answer| answer.rows.to_json()).map_err(|error| error.to_string());
+    let rows = async |claims: &str, json: &str| {
+        stage
+            .ask_as(claims, json)
+            .await
+            .map(|answer| answer.rows.to_json())
+            .map_err(|error| error.to_string())
+    };
     let seen = rows(clerk, r#"{"table":"customers"}"#).await.unwrap();
     assert_eq!(seen, r#"[{"id":1,"name":"x","active":true}]"#);
-    let included = rows(clerk, r#"{"table":"orders","columns":["id"],"include":{"customer":{"columns":["id"]}}}"#).await.unwrap();
+    let included =
+        rows(clerk, r#"{"table":"orders","columns":["id"],"include":{"customer":{"columns":["id"]}}}"#)
+            .await
+            .unwrap();
     assert_eq!(included, r#"[{"id":1,"customer":{"id":1}}]"#);
     assert_eq!(rows(clerk, r#"{"table":"orders","operation":"count"}"#).await.unwrap(), r#"[{"count":1}]"#);
     for (claims, json, expected) in [
-        (clerk, r#"{"table":"customers","columns":["email"]}"#, "columns[0]: the caller's role may not read customers.email"),
-        (clerk, r#"{"table":"customers","where":{"email":"x"}}"#, "where.email: the caller's role may not read customers.email"),
-        (clerk, r#"{"table":"customers","order":"email"}"#, "order[0]: the caller's role may not read customers.email"),
-        (clerk, r#"{"table":"customers","operation":"delete","where":{"id":1}}"#, "role `clerk` may not delete `customers`"),
+        (
+            clerk,
+            r#"{"table":"customers","columns":["email"]}"#,
+            "columns[0]: the caller's role may not read customers.email",
+        ),
+        (
+            clerk,
+            r#"{"table":"customers","where":{"email":"x"}}"#,
+            "where.email: the caller's role may not read customers.email",
+        ),
+        (
+            clerk,
+            r#"{"table":"customers","order":"email"}"#,
+            "order[0]: the caller's role may not read customers.email",
+        ),
+        (
+            clerk,
+            r#"{"table":"customers","operation":"delete","where":{"id":1}}"#,
+            "role `clerk` may not delete `customers`",
+        ),
         (clerk, r#"{"table":"items"}"#, "role `clerk` may not select `items`"),
-        (clerk, r#"{"table":"orders","include":["items"]}"#, "include.items: role `clerk` may not select `items`"),
-        (clerk, r#"{"table":"customers","operation":"update","where":{"id":1},"set":{"email":"x"}}"#, "set.email: the caller's role may not set customers.email"),
-        (clerk, r#"{"table":"customers","operation":"update","where":{"id":1},"set":{"active":false}}"#, "would leave the rows that the policy allows"),
-        (clerk, r#"{"table":"customers","operation":"insert","values":{"name":"z","active":false}}"#, "would leave the rows that the policy allows"),
-        (clerk, r#"{"table":"customers","operation":"update","where":{"id":1},"set":{"tenant":"b"}}"#, "set.tenant: is set from the caller's verified claims"),
-        (admin, r#"{"table":"customers","operation":"insert","values":{"name":"z","tenant":"a"}}"#, "values[0].tenant: is set from the caller's verified claims"),
+        (
+            clerk,
+            r#"{"table":"orders","include":["items"]}"#,
+            "include.items: role `clerk` may not select `items`",
+        ),
+        (
+            clerk,
+            r#"{"table":"customers","operation":"update","where":{"id":1},"set":{"email":"x"}}"#,
+            "set.email: the caller's role may not set customers.email",
+        ),
+        (
+            clerk,
+            r#"{"table":"customers","operation":"update","where":{"id":1},"set":{"active":false}}"#,
+            "would leave the rows that the policy allows",
+        ),
+        (
+            clerk,
+            r#"{"table":"customers","operation":"insert","values":{"id":77,"name":"z","active":false}}"#,
+            "would leave the rows that the policy allows",
+        ),
+        (
+            clerk,
+            r#"{"table":"customers","operation":"update","where":{"id":1},"set":{"tenant":"b"}}"#,
+            "set.tenant: is set from the caller's verified claims",
+        ),
+        (
+            admin,
+            r#"{"table":"customers","operation":"insert","values":{"name":"z","tenant":"a"}}"#,
+            "values[0].tenant: is set from the caller's verified claims",
+        ),
         (r#"{"tenant":"a","role":"clerk"}"#, r#"{"table":"orders"}"#, "the caller has no claim `team`"),
-        (r#"{"tenant":"a","role":"stranger"}"#, r#"{"table":"orders"}"#, "role `stranger` may not select `orders`"),
+        (
+            r#"{"tenant":"a","role":"stranger"}"#,
+            r#"{"table":"orders"}"#,
+            "role `stranger` may not select `orders`",
+        ),
         (r#"{"tenant":"a"}"#, r#"{"table":"orders"}"#, "the caller has no role"),
         (r#"{"role":"admin"}"#, r#"{"table":"orders"}"#, "the caller has no claim `tenant`"),
         (r#"{"role":"admin","tenant":["a"]}"#, r#"{"table":"orders"}"#, "claims.tenant"),
@@ -56,7 +109,10 @@ async fn roles(kind: Kind) {
         let error = rows(claims, json).await.unwrap_err();
         assert!(error.contains(expected), "{json}: {error}");
     }
-    let changed = stage.ask_as(clerk, r#"{"table":"customers","operation":"update","all":true,"set":{"name":"n"}}"#).await.unwrap();
+    let changed = stage
+        .ask_as(clerk, r#"{"table":"customers","operation":"update","all":true,"set":{"name":"n"}}"#)
+        .await
+        .unwrap();
     assert_eq!(changed.affected, 1, "the inactive customer does not exist for the role");
 }
 
@@ -70,12 +126,16 @@ async fn second_wall(kind: Kind) {
         CREATE ROLE member_of_shop; GRANT ALL ON ALL TABLES IN SCHEMA public TO member_of_shop;
         ALTER TABLE customers ENABLE ROW LEVEL SECURITY;
         CREATE POLICY own ON customers USING (tenant = current_setting('flux.claims', true)::json ->> 'tenant');")]).await.unwrap();
-    let options = Options { database_role: DatabaseRole::OfClaims, policy: Policy::default(), ..Options::default() };
+    let options =
+        Options { database_role: DatabaseRole::OfClaims, policy: Policy::default(), ..Options::default() };
     let bare = stage.again(options).await;
     let count = query(r#"{"table":"customers","operation":"count"}"#).unwrap();
     for (claims, expected) in [("a", 3), ("b", 0), ("a", 3)] {
         let context = caller(&format!(r#"{{"tenant":"{claims}","role":"member_of_shop"}}"#));
-        assert_eq!(bare.query(&context, &count).await.unwrap().rows.to_json(), format!(r#"[{{"count":{expected}}}]"#));
+        assert_eq!(
+            bare.query(&context, &count).await.unwrap().rows.to_json(),
+            format!(r#"[{{"count":{expected}}}]"#)
+        );
     }
     let context = flux_data::Context::service(crate::stage::at(0));
     assert_eq!(bare.query(&context, &count).await.unwrap().rows.to_json(), r#"[{"count":3}]"#);

@@ -68,8 +68,12 @@ async fn values(kind: Kind) {
                 "data":{"tags":["vip","new"],"n":1},"joined":"2026-01-02T03:04:05+00:00","photo":"00ff","score":1.5}]"#,
         )
         .await;
-    stage.check(r#"{"table":"customers","where":{"id":2},"columns":["active","data","score","joined"]}"#,
-        r#"[{"active":false,"data":["x",1,true],"score":null,"joined":null}]"#).await;
+    stage
+        .check(
+            r#"{"table":"customers","where":{"id":2},"columns":["active","data","score","joined"]}"#,
+            r#"[{"active":false,"data":["x",1,true],"score":null,"joined":null}]"#,
+        )
+        .await;
     let answer = stage.ask(r#"{"table":"customers","where":{"id":9}}"#).await.unwrap();
     assert_eq!((answer.rows.to_json().as_str(), answer.affected, answer.cursor), ("[]", 0, None));
 }
@@ -83,8 +87,13 @@ async fn orders(kind: Kind) {
         (r#""email""#, "[1,3,2]"),
         (r#"{"email":"desc"}"#, "[2,3,1]"),
     ] {
-        let rows = stage.ask(&format!(r#"{{"table":"customers","columns":["id"],"order":{order}}}"#)).await.unwrap().rows;
-        let ids: Vec<i64> = rows.as_array().unwrap().iter().map(|row| row.get("id").unwrap().as_i64().unwrap()).collect();
+        let rows = stage
+            .ask(&format!(r#"{{"table":"customers","columns":["id"],"order":{order}}}"#))
+            .await
+            .unwrap()
+            .rows;
+        let ids: Vec<i64> =
+            rows.as_array().unwrap().iter().map(|row| row.get("id").unwrap().as_i64().unwrap()).collect();
         assert_eq!(format!("{ids:?}").replace(' ', ""), expected, "{order}");
     }
     stage.check(r#"{"table":"customers","columns":["id"],"limit":1,"offset":1}"#, r#"[{"id":2}]"#).await;
@@ -96,7 +105,9 @@ async fn orders(kind: Kind) {
 async fn aggregates_and_counts(kind: Kind) {
     let stage = Stage::filled(kind).await;
     stage.check(r#"{"table":"orders","operation":"count"}"#, r#"[{"count":4}]"#).await;
-    stage.check(r#"{"table":"orders","operation":"count","where":{"total":{"gt":10}}}"#, r#"[{"count":2}]"#).await;
+    stage
+        .check(r#"{"table":"orders","operation":"count","where":{"total":{"gt":10}}}"#, r#"[{"count":2}]"#)
+        .await;
     stage
         .check(
             r#"{"table":"orders","operation":"aggregate","aggregate":{"n":{"count":"*"},"notes":{"count":"note"},
@@ -121,7 +132,12 @@ async fn aggregates_and_counts(kind: Kind) {
     stage.check(r#"{"table":"orders","operation":"aggregate","where":{"id":0},"aggregate":{"s":{"sum":"total"}}}"#, r#"[{"s":null}]"#).await;
     let overflow = r#"{"table":"places","operation":"insert","values":[{"a":9223372036854775807,"b":"x"},{"a":9223372036854775806,"b":"y"}]}"#;
     stage.ask(overflow).await.unwrap();
-    assert!(stage.ask(r#"{"table":"places","operation":"aggregate","aggregate":{"s":{"sum":"a"}}}"#).await.is_err());
+    assert!(
+        stage
+            .ask(r#"{"table":"places","operation":"aggregate","aggregate":{"s":{"sum":"a"}}}"#)
+            .await
+            .is_err()
+    );
 }
 
 async fn names_and_types(kind: Kind) {
@@ -131,8 +147,14 @@ async fn names_and_types(kind: Kind) {
         (r#"{"table":"_flux_mutations"}"#, "table: unknown table"),
         (r#"{"table":"sqlite_schema"}"#, "table: unknown table"),
         (r#"{"table":"pg_catalog.pg_user"}"#, "table: unknown table"),
-        (r#"{"table":"orders","columns":["totl"]}"#, "columns[0]: `orders` has no column `totl`; did you mean `total`?"),
-        (r#"{"table":"orders","where":{"Total":1}}"#, "where.Total: `orders` has no column `Total`; did you mean `total`?"),
+        (
+            r#"{"table":"orders","columns":["totl"]}"#,
+            "columns[0]: `orders` has no column `totl`; did you mean `total`?",
+        ),
+        (
+            r#"{"table":"orders","where":{"Total":1}}"#,
+            "where.Total: `orders` has no column `Total`; did you mean `total`?",
+        ),
         (r#"{"table":"orders","where":{"or":[{"totl":1}]}}"#, "where.totl: `orders` has no column"),
         (r#"{"table":"orders","order":"nope"}"#, "order[0]: `orders` has no column `nope`"),
         (r#"{"table":"orders","where":{"id":1},"order":"nope"}"#, "order[0]: `orders` has no column `nope`"),
@@ -144,12 +166,21 @@ async fn names_and_types(kind: Kind) {
         (r#"{"table":"customers","where":{"name":{"eq":{"a":1}}}}"#, "where.name.eq: expected a text"),
         (r#"{"table":"customers","where":{"id":{"like":"1%"}}}"#, "`like` does not go with customers.id"),
         (r#"{"table":"customers","where":{"data":{"eq":1}}}"#, "`eq` does not go with customers.data"),
-        (r#"{"table":"customers","where":{"data":{"contains":{"a":1}}}}"#, "expected one text, number or boolean"),
+        (
+            r#"{"table":"customers","where":{"data":{"contains":{"a":1}}}}"#,
+            "expected one text, number or boolean",
+        ),
         (r#"{"table":"customers","where":{"name":"a\u0000b"}}"#, "holds a NUL character"),
         (r#"{"table":"customers","order":"data"}"#, "order[0]: customers.data"),
         (r#"{"table":"customers","operation":"aggregate","groupBy":["data"]}"#, "cannot be grouped by"),
-        (r#"{"table":"customers","operation":"aggregate","aggregate":{"s":{"sum":"name"}}}"#, "`sum` does not go with customers.name"),
-        (r#"{"table":"customers","operation":"aggregate","aggregate":{"n":{"count":"*"}},"order":"m"}"#, "`m` is neither grouped by nor computed"),
+        (
+            r#"{"table":"customers","operation":"aggregate","aggregate":{"s":{"sum":"name"}}}"#,
+            "`sum` does not go with customers.name",
+        ),
+        (
+            r#"{"table":"customers","operation":"aggregate","aggregate":{"n":{"count":"*"}},"order":"m"}"#,
+            "`m` is neither grouped by nor computed",
+        ),
         (r#"{"table":"places","where":{"b":{"like":"%"}},"cursor":"x"}"#, "cursor: it is damaged"),
     ] {
         stage.refuse(json, expected).await;
@@ -157,15 +188,28 @@ async fn names_and_types(kind: Kind) {
     let pattern = format!(r#"{{"table":"customers","where":{{"name":{{"like":"{}"}}}}}}"#, "%".repeat(1_001));
     stage.refuse(&pattern, "where.name.like: 1001 is over PATTERN_BYTES_MAX = 1000").await;
     let tests = vec![r#"{"id":1}"#; 600].join(",");
-    stage.refuse(&format!(r#"{{"table":"orders","where":{{"or":[{tests}]}}}}"#), "cost: 1201 is over QUERY_COST_MAX = 1000").await;
+    stage
+        .refuse(
+            &format!(r#"{{"table":"orders","where":{{"or":[{tests}]}}}}"#),
+            "cost: 1201 is over QUERY_COST_MAX = 1000",
+        )
+        .await;
 }
 
 async fn sql_in_strings(kind: Kind) {
     let stage = Stage::filled(kind).await;
-    for text in ["'; DROP TABLE orders; --", "\" OR 1=1 --", "\\'; DELETE FROM items; --", "%' OR '1'='1", "$1 ?1 :a @b {json}"] {
+    for text in [
+        "'; DROP TABLE orders; --",
+        "\" OR 1=1 --",
+        "\\'; DELETE FROM items; --",
+        "%' OR '1'='1",
+        "$1 ?1 :a @b {json}",
+    ] {
         let text = serde_json::to_string(text).unwrap();
         for json in [
-            format!(r#"{{"table":"customers","operation":"update","where":{{"id":1}},"set":{{"name":{text}}}}}"#),
+            format!(
+                r#"{{"table":"customers","operation":"update","where":{{"id":1}},"set":{{"name":{text}}}}}"#
+            ),
             format!(r#"{{"table":"customers","columns":["id"],"where":{{"name":{text}}}}}"#),
             format!(r#"{{"table":"customers","columns":["id"],"where":{{"name":{{"contains":{text}}}}}}}"#),
             format!(r#"{{"table":"customers","columns":["id"],"where":{{"name":{{"in":[{text}]}}}}}}"#),
@@ -173,7 +217,12 @@ async fn sql_in_strings(kind: Kind) {
         ] {
             assert!(stage.ask(&json).await.is_ok(), "{json}");
         }
-        stage.check(&format!(r#"{{"table":"customers","columns":["id"],"where":{{"name":{text}}}}}"#), r#"[{"id":1}]"#).await;
+        stage
+            .check(
+                &format!(r#"{{"table":"customers","columns":["id"],"where":{{"name":{text}}}}}"#),
+                r#"[{"id":1}]"#,
+            )
+            .await;
         for json in [
             format!(r#"{{"table":{text}}}"#),
             format!(r#"{{"table":"customers","columns":[{text}]}}"#),
@@ -182,12 +231,15 @@ async fn sql_in_strings(kind: Kind) {
             format!(r#"{{"table":"customers","include":{{{text}:true}}}}"#),
             format!(r#"{{"table":"customers","operation":"aggregate","groupBy":[{text}]}}"#),
             format!(r#"{{"table":"customers","operation":"insert","values":{{{text}:1}}}}"#),
-            format!(r#"{{"table":"customers","operation":"upsert","values":{{"tenant":"a","name":"b"}},"onConflict":[{text}]}}"#),
+            format!(
+                r#"{{"table":"customers","operation":"upsert","values":{{"tenant":"a","name":"b"}},"onConflict":[{text}]}}"#
+            ),
         ] {
             assert_eq!(stage.ask(&json).await.unwrap_err().code().as_str(), "query_invalid", "{json}");
         }
         // The name of a measure is the client's own, and only a name of the answer.
-        let named = format!(r#"{{"table":"orders","operation":"aggregate","aggregate":{{{text}:{{"count":"*"}}}}}}"#);
+        let named =
+            format!(r#"{{"table":"orders","operation":"aggregate","aggregate":{{{text}:{{"count":"*"}}}}}}"#);
         assert_eq!(stage.ask(&named).await.unwrap().affected, 1);
     }
     stage.check(r#"{"table":"orders","operation":"count"}"#, r#"[{"count":4}]"#).await;
@@ -196,7 +248,7 @@ async fn sql_in_strings(kind: Kind) {
 
 async fn cached_reads(kind: Kind) {
     let stage = Stage::filled(kind).await;
-    let read = r#"{"table":"customers","columns":["name"],"where":{"id":1},"include":{"orders":{"columns":["id"]}},"cache":{"ttl_ms":60000}}"#;
+    let read = r#"{"table":"customers","columns":["name"],"where":{"id":1},"include":{"orders":{"via":"customer_id","columns":["id"]}},"cache":{"ttl_ms":60000}}"#;
     let status = async |expected| {
         let answer = stage.ask(read).await.unwrap();
         assert_eq!(answer.cache, expected);
@@ -205,10 +257,16 @@ async fn cached_reads(kind: Kind) {
     let first = status(CacheStatus::Miss).await;
     assert_eq!(normal(&status(CacheStatus::Hit).await), normal(&first));
     // A change of an included table ends it, also one that comes by a cascade.
-    stage.ask(r#"{"table":"orders","operation":"update","where":{"id":10},"set":{"note":"x"}}"#).await.unwrap();
+    stage
+        .ask(r#"{"table":"orders","operation":"update","where":{"id":10},"set":{"note":"x"}}"#)
+        .await
+        .unwrap();
     status(CacheStatus::Miss).await;
     status(CacheStatus::Hit).await;
-    stage.ask(r#"{"table":"items","operation":"update","where":{"id":100},"set":{"count":3}}"#).await.unwrap();
+    stage
+        .ask(r#"{"table":"items","operation":"update","where":{"id":100},"set":{"count":3}}"#)
+        .await
+        .unwrap();
     status(CacheStatus::Hit).await;
     stage.ask(r#"{"table":"customers","operation":"delete","where":{"id":3}}"#).await.unwrap();
     status(CacheStatus::Miss).await;
@@ -219,7 +277,9 @@ async fn large_answers(kind: Kind) {
     let stage = Stage::shop(kind, Options::default()).await;
     let text = "x".repeat(3 << 20);
     for id in 0..7 {
-        let json = format!(r#"{{"table":"places","operation":"insert","values":{{"a":{id},"b":"b","label":"{text}"}}}}"#);
+        let json = format!(
+            r#"{{"table":"places","operation":"insert","values":{{"a":{id},"b":"b","label":"{text}"}}}}"#
+        );
         stage.ask(&json).await.unwrap();
     }
     stage.refuse(r#"{"table":"places"}"#, "is over ANSWER_BYTES_MAX = 16777216").await;
@@ -229,5 +289,10 @@ async fn large_answers(kind: Kind) {
 async fn views(kind: Kind) {
     let stage = Stage::filled(kind).await;
     stage.check(r#"{"table":"totals","columns":["tenant"]}"#, r#"[{"tenant":"a"}]"#).await;
-    stage.refuse(r#"{"table":"totals","operation":"delete","all":true}"#, "table: `totals` is a view and only read").await;
+    stage
+        .refuse(
+            r#"{"table":"totals","operation":"delete","all":true}"#,
+            "table: `totals` is a view and only read",
+        )
+        .await;
 }

@@ -100,11 +100,14 @@ fn keep(programs: &Path, folder: &Path) -> Child {
 fn programs() -> PathBuf {
     let versions = std::fs::read_dir(VERSIONS).into_iter().flatten().flatten();
     let number = |path: &PathBuf| path.file_name()?.to_str()?.parse::<u32>().ok();
-    let mut found: Vec<PathBuf> = versions.map(|entry| entry.path()).filter(|path| number(path).is_some()).collect();
+    let mut found: Vec<PathBuf> =
+        versions.map(|entry| entry.path()).filter(|path| number(path).is_some()).collect();
     found.sort_by_key(number);
     let newest = found.pop().map(|path| path.join("bin")).filter(|path| path.join("initdb").is_file());
     newest.unwrap_or_else(|| {
-        panic!("these tests need a PostgreSQL server, none is in {VERSIONS}: sudo apt-get install -y postgresql")
+        panic!(
+            "these tests need a PostgreSQL server, none is in {VERSIONS}: sudo apt-get install -y postgresql"
+        )
     })
 }
 

@@ -46,7 +46,10 @@ async fn a_failed_query_ends_it(kind: Kind) {
     let twice = transaction.query(&context, &query(&insert(1)).unwrap()).await.unwrap_err();
     assert_eq!(twice.code().as_str(), "constraint_violated");
     let over = transaction.query(&context, &query(COUNT).unwrap()).await.unwrap_err();
-    assert_eq!(over.to_string(), "the transaction is over: an earlier query in it failed, it was rolled back");
+    assert_eq!(
+        over.to_string(),
+        "the transaction is over: an earlier query in it failed, it was rolled back"
+    );
     assert_eq!(transaction.commit().await.unwrap_err().code().as_str(), "transaction_over");
     stage.check(COUNT, r#"[{"count":0}]"#).await;
 }
@@ -58,12 +61,18 @@ async fn conflicts_are_retryable(kind: Kind) {
     }
     let stage = Stage::filled(kind).await;
     let context = Context::service(at(1));
-    let read = query(r#"{"table":"orders","operation":"aggregate","aggregate":{"s":{"sum":"total"}}}"#).unwrap();
+    let read =
+        query(r#"{"table":"orders","operation":"aggregate","aggregate":{"s":{"sum":"total"}}}"#).unwrap();
     let mut one = stage.database.begin(&context).await.unwrap();
     let mut two = stage.database.begin(&context).await.unwrap();
     one.query(&context, &read).await.unwrap();
     two.query(&context, &read).await.unwrap();
-    let write = |id: i64| query(&format!(r#"{{"table":"orders","operation":"update","where":{{"id":{id}}},"set":{{"total":1}}}}"#)).unwrap();
+    let write = |id: i64| {
+        query(&format!(
+            r#"{{"table":"orders","operation":"update","where":{{"id":{id}}},"set":{{"total":1}}}}"#
+        ))
+        .unwrap()
+    };
     one.query(&context, &write(10)).await.unwrap();
     one.commit().await.unwrap();
     let second = match two.query(&context, &write(11)).await {
@@ -82,7 +91,10 @@ async fn time_is_bounded(kind: Kind) {
     // Real time: the limit is the server's as well as ours.
     tokio::time::sleep(Duration::from_millis(450)).await;
     let over = slow.query(&context, &query(COUNT).unwrap()).await.unwrap_err();
-    assert_eq!(over.to_string(), "the transaction is over: its time (transaction_time_max) is over, it was rolled back");
+    assert_eq!(
+        over.to_string(),
+        "the transaction is over: its time (transaction_time_max) is over, it was rolled back"
+    );
     stage.ask(&insert(2)).await.unwrap();
     stage.check(COUNT, r#"[{"count":1}]"#).await;
 }
@@ -90,7 +102,10 @@ async fn time_is_bounded(kind: Kind) {
 /// Many read, add one and write, each again after a conflict: none is lost.
 async fn counters_do_not_lose(kind: Kind) {
     let stage = Stage::shop(kind, Options { connections: 8, ..Options::default() }).await;
-    stage.ask(r#"{"table":"places","operation":"insert","values":{"a":1,"b":"n","label":"0"}}"#).await.unwrap();
+    stage
+        .ask(r#"{"table":"places","operation":"insert","values":{"a":1,"b":"n","label":"0"}}"#)
+        .await
+        .unwrap();
     let mut tasks = Vec::new();
     for _ in 0..6 {
         let database = stage.database.clone();

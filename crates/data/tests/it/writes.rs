@@ -8,23 +8,45 @@ on_both! { inserts updates deletes upserts constraints }
 
 async fn inserts(kind: Kind) {
     let stage = Stage::filled(kind).await;
-    let one = stage.ask(r#"{"table":"countries","operation":"insert","values":{"code":"it","name":"Italy"}}"#).await.unwrap();
+    let one = stage
+        .ask(r#"{"table":"countries","operation":"insert","values":{"code":"it","name":"Italy"}}"#)
+        .await
+        .unwrap();
     assert_eq!((one.rows.to_json().as_str(), one.affected), ("[]", 1));
     stage.check(r#"{"table":"countries","operation":"insert","values":[{"code":"es","name":"Spain"},{"code":"pt","name":"Portugal"}],"returning":"*"}"#,
         r#"[{"code":"es","name":"Spain"},{"code":"pt","name":"Portugal"}]"#).await;
     // Defaults, generated keys, nulls where another row has a value.
-    stage.check(r#"{"table":"customers","operation":"insert","values":[{"tenant":"b","name":"x","score":2},{"tenant":"b","name":"y"}],"returning":["name","active","score"]}"#,
+    stage.check(r#"{"table":"customers","operation":"insert","values":[{"id":50,"tenant":"b","name":"x","score":2},{"id":51,"tenant":"b","name":"y"}],"returning":["name","active","score"]}"#,
         r#"[{"name":"x","active":true,"score":2},{"name":"y","active":true,"score":null}]"#).await;
-    let json = r#"{"table":"customers","operation":"insert","values":{"tenant":"c","name":"z","data":"text","photo":"c0FFee","joined":"2026-03-01T12:00:00.123456+00:00"},"returning":["data","photo","joined"]}"#;
-    stage.check(json, r#"[{"data":"text","photo":"c0ffee","joined":"2026-03-01T12:00:00.123456+00:00"}]"#).await;
+    let json = r#"{"table":"customers","operation":"insert","values":{"id":52,"tenant":"c","name":"z","data":"text","photo":"c0FFee","joined":"2026-03-01T12:00:00.123456+00:00"},"returning":["data","photo","joined"]}"#;
+    stage
+        .check(json, r#"[{"data":"text","photo":"c0ffee","joined":"2026-03-01T12:00:00.123456+00:00"}]"#)
+        .await;
+    // The database numbers rows that come without a key.
+    stage.ask(r#"{"table":"items","operation":"delete","all":true}"#).await.unwrap();
+    stage.check(r#"{"table":"items","operation":"insert","values":{"tenant":"a","order_id":10,"sku":"s","count":1},"returning":["id"]}"#, r#"[{"id":1}]"#).await;
     for (json, expected) in [
-        (r#"{"table":"countries","operation":"insert","values":{"code":"xx"}}"#, "values.name: is missing, and countries.name may not be null"),
-        (r#"{"table":"countries","operation":"insert","values":{"code":"xx","name":null}}"#, "values[0].name: countries.name may not be null"),
-        (r#"{"table":"countries","operation":"insert","values":{"code":1,"name":"x"}}"#, "values[0].code: expected a text for countries.code"),
-        (r#"{"table":"countries","operation":"insert","values":{"cod":"x","name":"x"}}"#, "values[0].cod: `countries` has no column `cod`; did you mean `code`?"),
+        (
+            r#"{"table":"countries","operation":"insert","values":{"code":"xx"}}"#,
+            "values.name: is missing, and countries.name may not be null",
+        ),
+        (
+            r#"{"table":"countries","operation":"insert","values":{"code":"xx","name":null}}"#,
+            "values[0].name: countries.name may not be null",
+        ),
+        (
+            r#"{"table":"countries","operation":"insert","values":{"code":1,"name":"x"}}"#,
+            "values[0].code: expected a text for countries.code",
+        ),
+        (
+            r#"{"table":"countries","operation":"insert","values":{"cod":"x","name":"x"}}"#,
+            "values[0].cod: `countries` has no column `cod`; did you mean `code`?",
+        ),
         (r#"{"table":"countries","operation":"insert","values":{}}"#, "values: names no column"),
-        (r#"{"table":"customers","operation":"insert","values":[{"tenant":"b","name":"x","active":true},{"tenant":"b","name":"y"}]}"#,
-         "values[1].active: is missing here and given in another row"),
+        (
+            r#"{"table":"customers","operation":"insert","values":[{"tenant":"b","name":"x","active":true},{"tenant":"b","name":"y"}]}"#,
+            "values[1].active: is missing here and given in another row",
+        ),
     ] {
         stage.refuse(json, expected).await;
     }
@@ -34,19 +56,42 @@ async fn updates(kind: Kind) {
     let stage = Stage::filled(kind).await;
     let answer = stage.ask(r#"{"table":"orders","operation":"update","where":{"total":{"gte":10}},"set":{"note":"big","total":11.5},"returning":["id","note","total"]}"#).await.unwrap();
     assert_eq!(answer.affected, 2);
-    stage.check(r#"{"table":"orders","columns":["id"],"where":{"note":"big","total":11.5}}"#, r#"[{"id":10},{"id":11}]"#).await;
-    let none = stage.ask(r#"{"table":"orders","operation":"update","where":{"id":0},"set":{"note":"x"}}"#).await.unwrap();
+    stage
+        .check(
+            r#"{"table":"orders","columns":["id"],"where":{"note":"big","total":11.5}}"#,
+            r#"[{"id":10},{"id":11}]"#,
+        )
+        .await;
+    let none = stage
+        .ask(r#"{"table":"orders","operation":"update","where":{"id":0},"set":{"note":"x"}}"#)
+        .await
+        .unwrap();
     assert_eq!(none.affected, 0);
-    let all = stage.ask(r#"{"table":"items","operation":"update","all":true,"set":{"count":1}}"#).await.unwrap();
+    let all =
+        stage.ask(r#"{"table":"items","operation":"update","all":true,"set":{"count":1}}"#).await.unwrap();
     assert_eq!(all.affected, 5);
     stage.check(r#"{"table":"customers","operation":"update","where":{"id":{"in":[1]}},"set":{"data":[1],"active":false,"email":null},"returning":["data","active","email"]}"#,
         r#"[{"data":[1],"active":false,"email":null}]"#).await;
     stage.check(r#"{"table":"places","operation":"insert","values":{"a":1,"b":"x"}}"#, "[]").await;
-    stage.check(r#"{"table":"places","operation":"update","where":{"a":1},"set":{"label":"l"},"returning":"*"}"#, r#"[{"a":1,"b":"x","label":"l"}]"#).await;
+    stage
+        .check(
+            r#"{"table":"places","operation":"update","where":{"a":1},"set":{"label":"l"},"returning":"*"}"#,
+            r#"[{"a":1,"b":"x","label":"l"}]"#,
+        )
+        .await;
     for (json, expected) in [
-        (r#"{"table":"orders","operation":"update","where":{"id":1},"set":{"id":2}}"#, "set.id: is the row's identity"),
-        (r#"{"table":"orders","operation":"update","where":{"id":1},"set":{"total":"x"}}"#, "set.total: expected a number"),
-        (r#"{"table":"orders","operation":"update","where":{"id":1},"set":{"total":null}}"#, "set.total: orders.total may not be null"),
+        (
+            r#"{"table":"orders","operation":"update","where":{"id":1},"set":{"id":2}}"#,
+            "set.id: is the row's identity",
+        ),
+        (
+            r#"{"table":"orders","operation":"update","where":{"id":1},"set":{"total":"x"}}"#,
+            "set.total: expected a number",
+        ),
+        (
+            r#"{"table":"orders","operation":"update","where":{"id":1},"set":{"total":null}}"#,
+            "set.total: orders.total may not be null",
+        ),
         (r#"{"table":"orders","operation":"update","where":{"id":1},"set":{}}"#, "set: names no column"),
     ] {
         stage.refuse(json, expected).await;
@@ -55,7 +100,12 @@ async fn updates(kind: Kind) {
 
 async fn deletes(kind: Kind) {
     let stage = Stage::filled(kind).await;
-    stage.check(r#"{"table":"items","operation":"delete","where":{"order_id":10},"returning":["id"]}"#, r#"[{"id":100},{"id":101}]"#).await;
+    stage
+        .check(
+            r#"{"table":"items","operation":"delete","where":{"order_id":10},"returning":["id"]}"#,
+            r#"[{"id":100},{"id":101}]"#,
+        )
+        .await;
     let all = stage.ask(r#"{"table":"items","operation":"delete","all":true}"#).await.unwrap();
     assert_eq!(all.affected, 3);
     stage.check(r#"{"table":"items","operation":"count"}"#, r#"[{"count":0}]"#).await;
@@ -69,15 +119,26 @@ async fn upserts(kind: Kind) {
         r#"[{"id":1,"name":"Ada L"}]"#).await;
     // Nothing is changed, nothing comes back.
     stage.check(r#"{"table":"countries","operation":"upsert","values":{"code":"de","name":"x"},"onConflict":{"update":false},"returning":"*"}"#, "[]").await;
-    stage.check(r#"{"table":"places","operation":"upsert","values":{"a":1,"b":"x","label":"1"}}"#, "[]").await;
+    stage
+        .check(r#"{"table":"places","operation":"upsert","values":{"a":1,"b":"x","label":"1"}}"#, "[]")
+        .await;
     stage.check(r#"{"table":"places","operation":"upsert","values":[{"a":1,"b":"x","label":"2"},{"a":1,"b":"y","label":"3"}],"returning":"*"}"#,
         r#"[{"a":1,"b":"x","label":"2"},{"a":1,"b":"y","label":"3"}]"#).await;
     stage.check(r#"{"table":"customers","operation":"upsert","values":{"id":1,"tenant":"a","name":"kept","score":9},"onConflict":{"columns":["id"],"update":["score"]},"returning":["name","score"]}"#,
         r#"[{"name":"Ada L","score":9}]"#).await;
     for (json, expected) in [
-        (r#"{"table":"customers","operation":"upsert","values":{"tenant":"a","name":"x"},"onConflict":["name"]}"#, "onConflict: names no unique key of `customers`; it has [id], [tenant, email]"),
-        (r#"{"table":"customers","operation":"upsert","values":{"tenant":"a","name":"x"}}"#, "onConflict: `id` decides whether a row is there and must be in values"),
-        (r#"{"table":"countries","operation":"upsert","values":{"code":"a","name":"x"},"onConflict":{"update":["nmae"]}}"#, "onConflict.update: `countries` has no column `nmae`"),
+        (
+            r#"{"table":"customers","operation":"upsert","values":{"tenant":"a","name":"x"},"onConflict":["name"]}"#,
+            "onConflict: names no unique key of `customers`; it has [id], [tenant, email]",
+        ),
+        (
+            r#"{"table":"customers","operation":"upsert","values":{"tenant":"a","name":"x"}}"#,
+            "onConflict: `id` decides whether a row is there and must be in values",
+        ),
+        (
+            r#"{"table":"countries","operation":"upsert","values":{"code":"a","name":"x"},"onConflict":{"update":["nmae"]}}"#,
+            "onConflict.update: `countries` has no column `nmae`",
+        ),
     ] {
         stage.refuse(json, expected).await;
     }
@@ -104,7 +165,16 @@ async fn constraints(kind: Kind) {
         let rows = rows.replace("\"x\"", &format!("\"{b}\""));
         stage.ask(&format!(r#"{{"table":"places","operation":"insert","values":[{rows}]}}"#)).await.unwrap();
     }
-    stage.refuse(r#"{"table":"places","operation":"update","all":true,"set":{"label":"x"}}"#, "over ROWS_CHANGED_MAX = 5000").await;
-    stage.refuse(r#"{"table":"places","operation":"delete","all":true}"#, "over ROWS_CHANGED_MAX = 5000").await;
-    stage.check(r#"{"table":"places","operation":"count","where":{"label":null}}"#, r#"[{"count":6000}]"#).await;
+    stage
+        .refuse(
+            r#"{"table":"places","operation":"update","all":true,"set":{"label":"x"}}"#,
+            "over ROWS_CHANGED_MAX = 5000",
+        )
+        .await;
+    stage
+        .refuse(r#"{"table":"places","operation":"delete","all":true}"#, "over ROWS_CHANGED_MAX = 5000")
+        .await;
+    stage
+        .check(r#"{"table":"places","operation":"count","where":{"label":null}}"#, r#"[{"count":6000}]"#)
+        .await;
 }

@@ -36,8 +36,8 @@ async fn every_line_of_the_corpus_is_judged_as_written() {
     assert!(cases >= CASES_MIN, "the corpus has {cases} cases");
 }
 
-/// The verdict on `url`. What is refused is also called, and must end the same way; what is
-/// allowed is not called, because nothing leaves the machine.
+/// The verdict on `url`. What is refused is also called and opened, and must end the same way; what
+/// is allowed is not called, because nothing leaves the machine.
 async fn judge(world: &World, url: &str) -> String {
     let Err(checked) = world.egress.check(url).await else { return "allowed".to_owned() };
     let called = world.call(get(url)).await;
@@ -46,6 +46,10 @@ async fn judge(world: &World, url: &str) -> String {
     };
     if failure.code != checked.code {
         return format!("check says {}, call says {}", checked.code, failure.code);
+    }
+    let (opened, mut record) = world.open(get(url)).await;
+    if opened.map(|_| ()) != Err(failure.clone()) || record.now().result != Err(failure.clone()) {
+        return format!("call says {}, open says something else", failure.code);
     }
     failure.code.to_string()
 }

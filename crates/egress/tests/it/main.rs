@@ -8,8 +8,11 @@
 mod bodies;
 mod corpus;
 mod limits;
+mod masking;
 mod mistakes;
+mod open;
 mod redirects;
 mod secrets;
+mod streams;
 mod tls;
 mod world;

@@ -15,14 +15,16 @@ use bytes::Bytes;
 use flux_egress::files::{FileContent, FileError, FileSink};
 use flux_egress::vault::SecretError;
 use flux_egress::{
-    Called, Egress, FileStore, Limits, Policy, Request, Resolver, SecretPlain, SecretScope, SecretSource,
-    Setup,
+    Called, ContentMasker, Egress, FileStore, Limits, Opened, Policy, Recording, Request, Resolver,
+    SecretPlain, SecretScope, SecretSource, Setup,
 };
+use flux_model::error::Failure;
 use flux_model::journal::object_name;
-use flux_model::{OrganizationId, ProjectId, Tenant, Value};
+use flux_model::{BoundaryCall, OrganizationId, ProjectId, Tenant, Value};
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
 
 /// The part of loopback that plays the public internet.
 pub(crate) const PUBLIC: &str = "127.0.0.0/24";
@@ -175,6 +177,55 @@ impl World {
         let (scope, opened) = SecretScope::open(config).unwrap();
         self.egress.call(tenant(), &scope, &build(&opened)).await
     }
+
+    /// Opens a request without secrets.
+    pub(crate) async fn open(&self, request: Request) -> (Result<Opened, Failure>, Record) {
+        self.open_knowing(&ContentMasker::default(), request).await
+    }
+
+    /// Opens a request of user code that knows these secrets.
+    pub(crate) async fn open_knowing(
+        &self,
+        known: &ContentMasker,
+        request: Request,
+    ) -> (Result<Opened, Failure>, Record) {
+        let (recording, record) = recording(known);
+        (self.egress.open(tenant(), &SecretScope::empty(), &request, recording).await, record)
+    }
+}
+
+/// Where the record of an opened call arrives.
+pub(crate) struct Record(oneshot::Receiver<BoundaryCall>);
+
+impl Record {
+    /// The record, which is there already.
+    pub(crate) fn now(&mut self) -> BoundaryCall {
+        self.0.try_recv().expect("the call is not recorded")
+    }
+
+    /// Nothing is recorded yet.
+    pub(crate) fn is_open(&mut self) -> bool {
+        matches!(self.0.try_recv(), Err(oneshot::error::TryRecvError::Empty))
+    }
+
+    /// The record, once it is there.
+    pub(crate) async fn arrived(self) -> BoundaryCall {
+        self.0.await.unwrap()
+    }
+}
+
+pub(crate) fn recording(known: &ContentMasker) -> (Recording, Record) {
+    let (send, receive) = oneshot::channel();
+    (Recording::new(known.clone(), move |call| drop(send.send(call))), Record(receive))
+}
+
+/// What is left of a body.
+pub(crate) async fn rest(opened: &mut Opened) -> Result<Vec<u8>, Failure> {
+    let mut whole = Vec::new();
+    while let Some(piece) = opened.body.next().await {
+        whole.extend_from_slice(&piece?);
+    }
+    Ok(whole)
 }
 
 pub(crate) fn get(url: impl Into<String>) -> Request {
@@ -230,6 +281,45 @@ pub(crate) fn redirect(status: u16, location: &str) -> Response<Body> {
         .header("location", location)
         .body(Body::empty())
         .unwrap()
+}
+
+/// A server played by the test itself.
+pub(crate) struct Stage(TcpListener);
+
+impl Stage {
+    pub(crate) async fn new() -> Self {
+        Self(TcpListener::bind("127.0.0.1:0").await.unwrap())
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}/", self.0.local_addr().unwrap())
+    }
+
+    /// The next connection.
+    pub(crate) async fn connection(&self) -> TcpStream {
+        self.0.accept().await.unwrap().0
+    }
+
+    /// The next connection, when the head of its request was read.
+    pub(crate) async fn request(&self) -> TcpStream {
+        use tokio::io::AsyncReadExt as _;
+        let mut stream = self.connection().await;
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.unwrap());
+        }
+        stream
+    }
+}
+
+/// Reads until the other side closes; answers what came.
+pub(crate) async fn until_closed(stream: &mut TcpStream) -> Vec<u8> {
+    use tokio::io::AsyncReadExt as _;
+    let mut bytes = Vec::new();
+    // A reset closes a connection, too.
+    let reading = async { while let Ok(1..) = stream.read_buf(&mut bytes).await {} };
+    tokio::time::timeout(Duration::from_secs(10), reading).await.expect("the connection stays open");
+    bytes
 }
 
 /// A server that sends these bytes to every connection after its first read, then `then`.

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use flux_egress::ContentMasker;
 use flux_functions::{
     Answer, Call, Deployment, FlowWait, Host, HostCall, HostError, LogLevel, LogLine, QueueSend,
+    TransactionId,
 };
 use flux_model::call::{BoundaryCall, CallKind};
 use flux_model::effect::TaskCall;
@@ -18,7 +20,8 @@ use flux_nodes::Recorder;
 use futures::future::{BoxFuture, FutureExt};
 use parking_lot::Mutex;
 
-use super::{Runner, messages, outcome};
+use super::database::{self, Databases};
+use super::{Runner, fetch, messages, outcome};
 use crate::admission::Answer as RunAnswer;
 use crate::admission::{Admission, TriggerKind, Until, Waiting};
 use crate::admit::admit;
@@ -39,6 +42,9 @@ pub(super) struct Boundary {
     /// How many functions called each other above this one.
     depth: u32,
     record: Arc<Recorder>,
+    databases: Databases,
+    /// The secrets that the function was given, to be masked in what is recorded.
+    known: ContentMasker,
     spans: Mutex<BTreeMap<u32, (String, Timed)>>,
 }
 
@@ -59,8 +65,18 @@ impl Boundary {
         record: Arc<Recorder>,
     ) -> Self {
         let idempotency_key = task.idempotency_key.clone();
-        let spans = Mutex::default();
-        Self { runner: runner.clone(), deployment, idempotency_key, user, depth: 0, record, spans }
+        let (databases, spans) = (Databases::new(runner, &user), Mutex::default());
+        Self {
+            runner: runner.clone(),
+            deployment,
+            idempotency_key,
+            user,
+            depth: 0,
+            record,
+            databases,
+            known: ContentMasker::default(),
+            spans,
+        }
     }
 
     async fn answer(self: Arc<Self>, call: Call) -> Result<Answer, HostError> {
@@ -82,25 +98,36 @@ impl Boundary {
             }
             HostCall::QueueSend(send) => self.send(send, index).await,
             HostCall::SecretGet { name } => return self.secret(name, timed, site).await,
-            HostCall::Fetch(request) => Answered {
-                kind: CallKind::Http,
-                target: format!("{} {}", request.method, request.url),
-                request: Value::Null,
-                result: Err(missing("fetch")),
-            },
-            HostCall::DbQuery { .. }
-            | HostCall::DbBegin { .. }
-            | HostCall::DbCommit { .. }
-            | HostCall::DbRollback { .. } => Answered {
-                kind: CallKind::Database,
-                target: "query".to_owned(),
-                request: Value::Null,
-                result: Err(missing("a database")),
-            },
+            HostCall::Fetch(request) => {
+                let (egress, tenant) = (&self.runner.shared.lasting.egress, self.runner.facts.tenant);
+                let recording = (&self.known, Arc::clone(&self.record), site);
+                return fetch::send(egress, tenant, request, recording).await.map(Answer::Response);
+            }
+            HostCall::DbQuery { query, transaction } => {
+                let context = database::context(&self.runner, index, timed.started_at());
+                let asked = self.databases.query(context, &query, transaction).await;
+                Answered {
+                    kind: CallKind::Database,
+                    target: asked.target,
+                    request: query,
+                    result: asked.result,
+                }
+            }
+            HostCall::DbBegin { transaction } => {
+                let context = database::context(&self.runner, index, timed.started_at());
+                in_transaction("begin", transaction, self.databases.begin(context, transaction).await)
+            }
+            HostCall::DbCommit { transaction } => {
+                in_transaction("commit", transaction, self.databases.commit(transaction).await)
+            }
+            HostCall::DbRollback { transaction } => {
+                in_transaction("rollback", transaction, self.databases.roll_back(transaction).await)
+            }
         };
         let Answered { kind, target, request, result } = answered;
-        let recorded = BoundaryCall { site, ..timed.call(kind, target, request, result.clone()) };
-        self.record.called(recorded);
+        let shown = result.as_ref().map(|value| self.known.value(value)).map_err(Clone::clone);
+        let recorded = timed.call(kind, target, self.known.value(&request), shown);
+        self.record.called(BoundaryCall { site, ..recorded });
         result.map(Answer::Value).map_err(|failure| seen(&failure))
     }
 
@@ -120,6 +147,8 @@ impl Boundary {
                 user: self.user.clone(),
                 depth: self.depth + 1,
                 record: Arc::clone(&self.record),
+                databases: Databases::new(&self.runner, &self.user),
+                known: self.known.clone(),
                 spans: Mutex::default(),
             });
             let invocation = self.runner.invocation(&name, &input, &Value::Null, &self.user);
@@ -174,7 +203,10 @@ impl Boundary {
     async fn secret(&self, name: String, timed: Timed, site: Option<String>) -> Result<Answer, HostError> {
         let found = self.runner.parts.secrets.resolve(self.runner.facts.tenant, &name).await;
         let (result, answer) = match found {
-            Ok(plain) => (Ok(Value::secret(&name)), Ok(Answer::Value(Value::text(plain.value.as_str())))),
+            Ok(plain) => {
+                self.known.add(&name, &plain.value);
+                (Ok(Value::secret(&name)), Ok(Answer::Value(Value::text(plain.value.as_str()))))
+            }
             Err(flux_egress::SecretError::Missing { .. }) => {
                 (Ok(Value::Null), Ok(Answer::Value(Value::Null)))
             }
@@ -212,16 +244,19 @@ impl Host for Boundary {
             LogLevel::Warn => journal::LogLevel::Warn,
             LogLevel::Error => journal::LogLevel::Error,
         };
-        self.record.logged(flux_nodes::LogLine { level, message: line.message, fields: line.fields });
+        let message = self.known.text(&line.message).into_owned();
+        let fields = self.known.value(&line.fields);
+        self.record.logged(flux_nodes::LogLine { level, message, fields });
     }
 }
 
-fn missing(what: &str) -> Failure {
-    Failure::permanent(ErrorCode::RuntimeMissing, format!("this server gives functions no access to {what}"))
+fn in_transaction(what: &str, id: TransactionId, result: Result<Value, Failure>) -> Answered {
+    let request = Value::object([("transaction", Value::from(u64::from(id.0)))]);
+    Answered { kind: CallKind::Database, target: what.to_owned(), request, result }
 }
 
 /// What the function sees of a call that failed.
-fn seen(failure: &Failure) -> HostError {
+pub(super) fn seen(failure: &Failure) -> HostError {
     let mut error = HostError::new(failure.code.as_str(), failure.message.clone());
     error.status = failure.provider_status;
     error

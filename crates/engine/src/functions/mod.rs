@@ -5,22 +5,29 @@
 //! the journal why a function failed ([`outcome`]).
 
 mod boundary;
+mod database;
+mod fetch;
 mod messages;
 mod outcome;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
+use flux_data::Database;
 use flux_egress::SecretSource;
-use flux_functions::{Deployment, Invocation, Runtime};
+use flux_functions::{DeployError, Deployment, Invocation, Runtime};
 use flux_model::error::Failure;
 use flux_model::{ErrorCode, Value};
 use flux_nodes::{Code, FunctionCall, FunctionOutput, Functions, Recorder};
 use futures::future::{BoxFuture, FutureExt};
+use tokio::sync::Mutex;
 
 use self::boundary::Boundary;
 use crate::shared::{Facts, Shared};
+
+/// Replaced versions whose processes are kept.
+const EARLIER_VERSIONS_MAX: usize = 4;
 
 /// What functions need beside the engine.
 pub struct FunctionParts {
@@ -28,8 +35,18 @@ pub struct FunctionParts {
     pub runtime: Arc<Runtime>,
     /// The plaintext of secrets, for `ctx.secrets`.
     pub secrets: Arc<dyn SecretSource>,
+    /// The project's database, if it has one.
+    pub database: Option<Database>,
     /// What `ctx.env` shows.
     pub env: Arc<BTreeMap<String, String>>,
+    /// Versions that executions are pinned to and that are not active any more.
+    pub earlier: EarlierVersions,
+}
+
+/// Versions of functions that were replaced but are still called, the last used last.
+#[derive(Default)]
+pub struct EarlierVersions {
+    kept: Mutex<VecDeque<Arc<Deployment>>>,
 }
 
 /// Runs functions for one execution.
@@ -47,7 +64,7 @@ impl Functions for Runner {
         record: Arc<Recorder>,
     ) -> BoxFuture<'a, Result<FunctionOutput, Failure>> {
         async move {
-            let (name, deployment) = self.find(&call.code)?;
+            let (name, deployment) = self.find(&call.code).await?;
             let mut invocation = self.invocation(&name, &call.input, &call.headers, &call.user);
             invocation.deadline = Instant::now().checked_add(call.task.timeout);
             let boundary =
@@ -63,7 +80,7 @@ impl Functions for Runner {
 }
 
 impl Runner {
-    fn find(&self, code: &Code) -> Result<(String, Arc<Deployment>), Failure> {
+    async fn find(&self, code: &Code) -> Result<(String, Arc<Deployment>), Failure> {
         let project = self.facts.tenant.project;
         let missing = |message: String| Failure::permanent(ErrorCode::FunctionNotFound, message);
         let Code::Function { name, bundle } = code else {
@@ -71,16 +88,16 @@ impl Runner {
             return Err(missing(message.to_owned()));
         };
         let active = self.parts.runtime.active(project);
-        let found = match bundle {
-            Some(bundle) => active.filter(|version| version.id().to_string() == *bundle),
-            None => active,
-        };
-        let found = found.ok_or_else(|| match bundle {
-            Some(bundle) => {
-                missing(format!("version {bundle} of the project's functions is not on this server"))
+        let found = match (bundle, active) {
+            (None, Some(active)) => active,
+            (None, None) => return Err(missing("the project has no deployed functions".to_owned())),
+            (Some(bundle), Some(active)) if active.id().to_string() == *bundle => active,
+            (Some(bundle), _) => {
+                self.parts.earlier.get(&self.parts.runtime, bundle).await.map_err(|error| {
+                    missing(format!("version {bundle} of the project's functions cannot be loaded: {error}"))
+                })?
             }
-            None => missing("the project has no deployed functions".to_owned()),
-        })?;
+        };
         Ok((name.clone(), found))
     }
 
@@ -91,6 +108,24 @@ impl Runner {
         invocation.user = user.clone();
         invocation.env = Arc::clone(&self.parts.env);
         invocation
+    }
+}
+
+impl EarlierVersions {
+    /// A version by its bundle: loaded again if nobody called it lately. One at a time, so that many
+    /// calls load it once.
+    async fn get(&self, runtime: &Runtime, bundle: &str) -> Result<Arc<Deployment>, DeployError> {
+        let mut kept = self.kept.lock().await;
+        let known = kept.iter().position(|version| version.id().to_string() == bundle);
+        let version = match known.and_then(|place| kept.remove(place)) {
+            Some(version) => version,
+            None => runtime.prepare(runtime.open_bundle(bundle)?).await?,
+        };
+        if kept.len() >= EARLIER_VERSIONS_MAX {
+            drop(kept.pop_front());
+        }
+        kept.push_back(Arc::clone(&version));
+        Ok(version)
     }
 }
 

@@ -8,6 +8,7 @@ mod access;
 mod console;
 mod egress;
 mod engine;
+mod functions;
 mod gateway;
 mod log;
 mod process;
@@ -26,6 +27,7 @@ pub(crate) use access::Access;
 pub(crate) use console::Console;
 pub(crate) use egress::Egress;
 pub(crate) use engine::Engine;
+pub(crate) use functions::Functions;
 pub(crate) use gateway::Gateway;
 pub(crate) use log::{Log, LogFormat};
 pub(crate) use process::{Process, Role};
@@ -97,6 +99,8 @@ sections! {
     engine: Engine,
     /// Outbound calls.
     egress: Egress,
+    /// The processes that run TypeScript.
+    functions: Functions,
     /// The keys that seal project secrets.
     secrets: Secrets,
     /// Who may use the console API at the start.
@@ -148,6 +152,11 @@ fn environment() -> impl Iterator<Item = (String, String)> {
 /// A configuration error, with the way out.
 pub(crate) fn invalid(message: impl Into<String>) -> CommandError {
     CommandError::local(ErrorCode::ConfigurationInvalid, message)
+}
+
+/// The folders in which the operating system looks for programs.
+pub(crate) fn search_path() -> Vec<std::path::PathBuf> {
+    std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default()
 }
 
 fn read_file(path: &Path) -> Result<Table, CommandError> {

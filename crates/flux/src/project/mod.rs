@@ -5,6 +5,7 @@
 
 pub(crate) mod bundle;
 pub(crate) mod check;
+pub(crate) mod functions;
 pub(crate) mod publish;
 pub(crate) mod template;
 
@@ -39,20 +40,22 @@ pub(crate) struct ProjectFile {
     /// What flows may reach beside public addresses.
     #[serde(default)]
     pub(crate) egress: EgressRules,
-    /// Functions, which this version does not run.
+    /// What there is to say about functions, by name: read where functions are.
     #[serde(default)]
-    pub(crate) functions: Option<Value>,
-    /// The project's database, which this version does not have.
+    #[expect(dead_code, reason = "here so that the file is accepted; the functions runtime reads it")]
+    functions: Option<Value>,
+    /// The project's database.
     #[serde(default)]
-    pub(crate) database: Option<Value>,
+    pub(crate) database: Option<Database>,
 }
 
-impl ProjectFile {
-    /// Parts that this version does not run.
-    pub(crate) fn unsupported(&self) -> Vec<&'static str> {
-        let parts = [("functions", &self.functions), ("database", &self.database)];
-        parts.into_iter().filter(|(_, part)| part.is_some()).map(|(name, _)| name).collect()
-    }
+/// The project's database; one file in the data folder where nothing else is said.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Database {
+    /// A PostgreSQL database: `postgres://user:password@host:port/name`.
+    #[serde(default)]
+    pub(crate) url: Option<String>,
 }
 
 /// Which targets flows may reach.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use flux_model::{Diagnostic, Flow};
+use flux_model::{Diagnostic, ErrorCode, Flow};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -116,6 +116,19 @@ pub(crate) struct Publisher {
     seen: Seen,
     /// The content of each flow that was published, by name; empty where a former run did it.
     published_as: BTreeMap<String, String>,
+    /// The flows that the project's functions are.
+    functions: Vec<FlowFile>,
+}
+
+/// A function beside the flow files: it is refused if one of them has its name, because both are
+/// started by it.
+fn beside(function: &FlowFile, files: &[FlowFile]) -> FlowFile {
+    let name = |file: &FlowFile| file.flow.as_ref().ok().map(|flow| flow.name.clone());
+    let same = files.iter().find(|file| name(file).is_some() && name(file) == name(function));
+    let Some(same) = same else { return function.clone() };
+    let message = format!("{} has the name of this function; rename one of them", same.shown);
+    let flow = Err(vec![Diagnostic::error(ErrorCode::Conflict, message)]);
+    FlowFile { shown: function.shown.clone(), flow }
 }
 
 type Seen = BTreeMap<PathBuf, (Option<SystemTime>, u64)>;
@@ -124,7 +137,7 @@ impl Publisher {
     /// Publishes for `project`; `earlier` names the flows that a former run published.
     pub(crate) fn new(project: Project, client: Client, earlier: Vec<String>) -> Self {
         let published_as = earlier.into_iter().map(|name| (name, String::new())).collect();
-        Self { project, client, seen: Seen::new(), published_as }
+        Self { project, client, seen: Seen::new(), published_as, functions: Vec::new() }
     }
 
     /// The names of the flows it keeps.
@@ -143,6 +156,12 @@ impl Publisher {
         Ok(self.sync(&active).await)
     }
 
+    /// Publishes other functions from now on.
+    pub(crate) async fn functions(&mut self, functions: Vec<FlowFile>) -> Vec<Change> {
+        self.functions = functions;
+        self.sync(&BTreeMap::new()).await
+    }
+
     /// What changed since the last time; nothing if the files look as they did.
     pub(crate) async fn next(&mut self) -> Result<Vec<Change>, CommandError> {
         let seen = self.look()?;
@@ -155,7 +174,8 @@ impl Publisher {
 
     async fn sync(&mut self, active: &BTreeMap<String, String>) -> Vec<Change> {
         let paths: Vec<PathBuf> = self.seen.keys().cloned().collect();
-        let files = read_flows(&self.project.root, &paths);
+        let mut files = read_flows(&self.project.root, &paths);
+        files.extend(self.functions.iter().map(|function| beside(function, &files)).collect::<Vec<_>>());
         let mut changes = Vec::new();
         // First, so that what is new may take the paths of what is gone. A file that cannot be read
         // may be the one of a flow that seems to be gone.

@@ -10,9 +10,14 @@ use std::time::Duration;
 use anyhow::Context;
 use flux_egress::Policy;
 use flux_egress::vault::ServerKeys;
+use flux_functions::FUNCTIONS_FOLDER;
+use flux_http::Detail;
+use flux_model::ErrorCode;
 use serde_json::json;
 use zeroize::Zeroizing;
 
+use self::functions::DevFunctions;
+use super::functions::FunctionsSetup;
 use super::setup::{keys_of, rules};
 use super::signals::StopSignals;
 use super::{Server, Setup, access};
@@ -23,14 +28,15 @@ use crate::file::{Secrecy, write_new};
 use crate::log;
 use crate::output::{Format, Out};
 use crate::project::Project;
-use crate::project::publish::{Change, Publisher};
+use crate::project::publish::{Change, ChangeOutcome, Publisher};
 
 mod banner;
+mod functions;
 
 /// Where the server key is, within the data folder.
 pub(crate) const SERVER_KEY_FILE: &str = "server.key";
 /// How often the flow files are looked at.
-const WATCH_PAUSE: Duration = Duration::from_millis(300);
+const WATCH_PAUSE: Duration = Duration::from_millis(100);
 
 /// A development server to be.
 pub(crate) struct DevSetup {
@@ -50,7 +56,9 @@ pub(crate) async fn run(mut dev: DevSetup, mut out: Out) -> Result<Exit, Command
     let mut server = Server::start(setup(&dev)?).await?;
     server.serve().await?;
     let (mut publisher, running) = introduce(&dev, &server).await?;
-    let changes = publisher.first().await?;
+    let mut functions = server.runtime.clone().map(|runtime| DevFunctions::new(&dev.project.root, runtime));
+    let mut changes = publisher.first().await?;
+    changes.extend(redeploy(functions.as_mut(), &mut publisher).await);
     remember(&dev.project.root, &running, &publisher)?;
     match out.format() {
         Format::Json => {
@@ -65,14 +73,11 @@ pub(crate) async fn run(mut dev: DevSetup, mut out: Out) -> Result<Exit, Command
                 .to_string(),
             );
             gate.open();
-            for part in dev.project.file.unsupported() {
-                tracing::warn!(part, "this part of flux.json is not run by this version");
-            }
             changes.iter().for_each(banner::log_change);
         }
         Format::Text => banner::show(&dev, &running, &changes, &mut out),
     }
-    let watching = watch(&dev, &running, &mut publisher, &mut out);
+    let watching = watch(&dev, &running, (&mut publisher, functions.as_mut()), &mut out);
     tokio::select! {
         () = signals.first() => {}
         () = watching => {}
@@ -86,7 +91,8 @@ fn setup(dev: &DevSetup) -> Result<Setup, CommandError> {
     let keys = server_key(&dev.config.storage.data)?;
     let mut policy = Policy::with_loopback();
     policy.allowed.extend(rules("flux.json: egress.allow", &dev.project.file.egress.allow)?);
-    Setup::of(&dev.config, keys, policy)
+    let functions = FunctionsSetup::find(&dev.config, &dev.project.root, dev.project.file.database.as_ref())?;
+    Ok(Setup { functions, detail: Detail::Shown, ..Setup::of(&dev.config, keys, policy)? })
 }
 
 /// The server key of the data folder; made at the first start.
@@ -144,18 +150,42 @@ fn remember(root: &Path, running: &DevServer, publisher: &Publisher) -> anyhow::
     std::fs::rename(&fresh, &path).with_context(|| format!("cannot write {}", path.display()))
 }
 
+/// Publishes the functions as they are now, if a file of theirs changed.
+async fn redeploy(functions: Option<&mut DevFunctions>, publisher: &mut Publisher) -> Vec<Change> {
+    let next = match functions {
+        Some(functions) => functions.next().await,
+        None => None,
+    };
+    match next {
+        None => Vec::new(),
+        Some(Ok(flows)) => publisher.functions(flows).await,
+        Some(Err(error)) => vec![Change {
+            file: FUNCTIONS_FOLDER.to_owned(),
+            outcome: ChangeOutcome::Failed(CommandError::local(ErrorCode::FunctionFailed, error.to_string())),
+        }],
+    }
+}
+
 /// Publishes what is saved, until the process ends.
-async fn watch(dev: &DevSetup, running: &DevServer, publisher: &mut Publisher, out: &mut Out) {
+async fn watch(
+    dev: &DevSetup,
+    running: &DevServer,
+    (publisher, mut functions): (&mut Publisher, Option<&mut DevFunctions>),
+    out: &mut Out,
+) {
     loop {
         tokio::time::sleep(WATCH_PAUSE).await;
-        let changes = match publisher.next().await {
-            Ok(changes) if changes.is_empty() => continue,
+        let mut changes = match publisher.next().await {
             Ok(changes) => changes,
             Err(error) => {
                 tracing::warn!(?error, "the flow files cannot be read");
                 continue;
             }
         };
+        changes.extend(redeploy(functions.as_deref_mut(), publisher).await);
+        if changes.is_empty() {
+            continue;
+        }
         if let Err(error) = remember(&dev.project.root, running, publisher) {
             tracing::warn!(%error, "the list of published flows was not written");
         }

@@ -6,11 +6,13 @@
 pub(crate) mod access;
 pub(crate) mod dev;
 mod files;
+pub(crate) mod functions;
 mod reopen;
 pub(crate) mod setup;
 pub(crate) mod signals;
 mod vault;
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,7 +22,10 @@ use anyhow::Context;
 use flux_egress::vault::ServerKeys;
 use flux_egress::{Egress, Limits, Policy};
 use flux_engine::{Engine, EngineParts, EngineSettings, SystemClock, SystemRandom};
-use flux_http::{App, AppParts, BodyLimits, ConnectionLimits, HttpLimits, Network, Projects};
+use flux_functions::Runtime;
+use flux_http::{
+    App, AppParts, BodyLimits, ConnectionLimits, Detail, FunctionSettings, HttpLimits, Network, Projects,
+};
 use flux_nodes::Registry;
 use flux_objects::Objects;
 use flux_store_sqlite::{Options, SqliteStore};
@@ -30,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::CommandError;
 use files::ObjectFiles;
+use functions::FunctionsSetup;
 use vault::StoreVault;
 
 /// Where large values are, within the data folder.
@@ -63,6 +69,10 @@ pub(crate) struct Setup {
     pub(crate) server_keys: ServerKeys,
     /// How the engine behaves.
     pub(crate) engine: EngineSettings,
+    /// What functions run with, if they run.
+    pub(crate) functions: Option<FunctionsSetup>,
+    /// What callers of functions are told of failures inside.
+    pub(crate) detail: Detail,
     /// How long running steps get at the end.
     pub(crate) grace: Duration,
 }
@@ -82,6 +92,8 @@ pub(crate) struct Server {
     pub(crate) engine: Engine,
     /// The node types.
     pub(crate) registry: Arc<Registry>,
+    /// Runs functions, if they run.
+    pub(crate) runtime: Option<Arc<Runtime>>,
     gateway: Option<Bound>,
     console: Option<Bound>,
     vault: Arc<StoreVault>,
@@ -96,6 +108,8 @@ struct Remaining {
     console_url: Option<String>,
     trusted_proxies: Vec<Network>,
     body: BodyLimits,
+    egress: Egress,
+    detail: Detail,
     grace: Duration,
 }
 
@@ -122,13 +136,20 @@ impl Server {
         let mut egress =
             flux_egress::Setup::new(policy, vault.clone(), Arc::new(ObjectFiles::new(objects.clone())));
         egress.limits = setup.limits;
+        let egress = Egress::new(egress).context("outbound calls cannot be set up")?;
         let registry = Arc::new(Registry::standard());
+        let (runtime, functions) = match setup.functions {
+            Some(functions) => {
+                functions.start(vault.clone()).await.map(|(runtime, parts)| (Some(runtime), Some(parts)))?
+            }
+            None => (None, None),
+        };
         let parts = EngineParts {
             store: store.clone(),
             objects,
             registry: registry.clone(),
-            egress: Egress::new(egress).context("outbound calls cannot be set up")?,
-            functions: None,
+            egress: egress.clone(),
+            functions,
             clock: Arc::new(SystemClock::default()),
             random: Arc::new(SystemRandom),
             settings: setup.engine,
@@ -145,9 +166,11 @@ impl Server {
             console_url: setup.console_url,
             trusted_proxies: setup.trusted_proxies,
             body: setup.body,
+            egress,
+            detail: setup.detail,
             grace: setup.grace,
         };
-        Ok(Self { engine, registry, gateway, console, vault, setup, shutdown, tasks })
+        Ok(Self { engine, registry, runtime, gateway, console, vault, setup, shutdown, tasks })
     }
 
     /// The gateway's address as a URL.
@@ -168,6 +191,9 @@ impl Server {
             registry: self.registry.clone(),
             vault: self.vault.clone(),
             clock: Arc::new(SystemClock::default()),
+            egress: self.setup.egress.clone(),
+            issuers: HashMap::new(),
+            functions: FunctionSettings { detail: self.setup.detail, ..FunctionSettings::default() },
             projects: Projects::only(access::TENANT).named(&self.setup.project, access::TENANT),
             trusted_proxies: std::mem::take(&mut self.setup.trusted_proxies),
             console_url,
@@ -203,6 +229,9 @@ impl Server {
         // Together: a request that waits for an execution is answered by what the engine still does.
         let listeners = async { while self.tasks.join_next().await.is_some() {} };
         futures::join!(engine.shutdown(grace), listeners);
+        if let Some(runtime) = &self.runtime {
+            runtime.shutdown().await;
+        }
     }
 }
 

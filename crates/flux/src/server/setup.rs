@@ -5,7 +5,7 @@ use std::time::Duration;
 use flux_egress::vault::ServerKeys;
 use flux_egress::{Limits, Policy, Rule};
 use flux_engine::EngineSettings;
-use flux_http::{BodyLimits, ConnectionLimits, Network};
+use flux_http::{BodyLimits, ConnectionLimits, Detail, Network};
 use flux_store_sqlite::Options;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
@@ -51,6 +51,8 @@ impl Setup {
             limits: limits(&config.egress),
             server_keys,
             engine: engine(&config.engine),
+            functions: None,
+            detail: Detail::Hidden,
             grace: Duration::from_millis(config.process.shutdown_grace_ms),
         })
     }

@@ -279,3 +279,26 @@ fn a_file_goes_through_objects_from_one_call_to_the_next() {
     let received = receiver.received();
     assert_eq!((received[1].path.as_str(), received[1].body.as_slice()), ("/copy", &b"{}"[..]));
 }
+
+#[test]
+fn the_log_of_an_execution_is_shown_page_by_page() {
+    const LINES: usize = 450;
+    let numbers: Vec<String> = (0..LINES).map(|n| n.to_string()).collect();
+    let flow = json!({"name": "noisy", "nodes": [
+        {"key": "start", "type": "trigger.manual"},
+        {"key": "each", "type": "data.transform", "on_error": "continue", "for_each": "{{ start.items }}",
+         "config": {"expression": "{{ parse_json(item) }}"}}],
+        "edges": [{"from": "start", "to": "each"}]});
+    let project = Project::with(&[("flows/noisy.json", &flow.to_string())]);
+    let _server = project.dev();
+    let input = json!({"items": numbers.iter().map(|n| format!("{{{n}")).collect::<Vec<_>>()}).to_string();
+    let ran = project.json(&["run", "noisy", "--input", &input, "--wait"]).succeeded().value();
+    let id = ran["id"].as_str().unwrap();
+    for follow in [&[][..], &["-f"]] {
+        let arguments: Vec<&str> = ["logs", "--execution", id].iter().chain(follow).copied().collect();
+        let shown = project.json(&arguments).succeeded().out();
+        let lines: Vec<Value> = shown.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines.len(), LINES, "{follow:?}");
+        assert!(lines.windows(2).all(|pair| pair[0]["seq"].as_u64() < pair[1]["seq"].as_u64()));
+    }
+}

@@ -5,6 +5,7 @@
 mod cli;
 mod dev;
 mod disk;
+mod functions;
 mod harness;
 mod kill;
 mod offline;

@@ -22,6 +22,7 @@ pub(crate) struct Ready {
 pub(crate) struct Load<'a> {
     pub(crate) root: &'a str,
     pub(crate) functions: Vec<LoadFunction<'a>>,
+    pub(crate) node: bool,
     pub(crate) seed: String,
 }
 

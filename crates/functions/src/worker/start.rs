@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::table::Table;
 use super::{Keeper, Worker, read, watch};
-use crate::bundle::Bundle;
+use crate::bundle::{Bundle, Node};
 use crate::error::{CallSite, ProjectFault, Thrown};
 use crate::faults::code_frame_of;
 use crate::link::{FrameReader, Link, ReadError, Urgency};
@@ -116,6 +116,7 @@ async fn load(
     let load = heads::Load {
         root: &root,
         functions: functions.map(|function| heads::LoadFunction { name: &function.name, file: &function.file }).collect(),
+        node: bundle.node == Node::Reachable,
         seed: hex::encode(seed),
     };
     let head = serde_json::to_vec(&load).expect("texts are JSON");

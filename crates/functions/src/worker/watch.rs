@@ -48,7 +48,7 @@ pub(super) fn begin(worker: &Arc<Worker>, child: Child, reader: FrameReader, wri
     let worker = Arc::clone(worker);
     tokio::spawn(async move {
         let status = watch(&worker, child).await;
-        // What the worker sent before its end counts.
+        // What the worker sent before its end counts: reading ends where the connection does.
         let _ = tokio::time::timeout(END_GRACE, reading).await;
         writing.abort();
         close(&worker, status);
@@ -56,22 +56,25 @@ pub(super) fn begin(worker: &Arc<Worker>, child: Child, reader: FrameReader, wri
 }
 
 async fn read_frames(worker: Arc<Worker>, mut reader: FrameReader) {
-    let broken = loop {
+    loop {
         match reader.next().await {
             Ok(frame) => {
                 if let Err(breach) = worker.take(frame) {
-                    break breach;
+                    return worker.end(Death::Ended(breach));
                 }
             }
-            Err(ReadError::Closed) => {
-                // It ends by itself; if it does not, it is no use any more.
-                tokio::time::sleep(END_GRACE).await;
-                break "it closed its connection".to_owned();
-            }
-            Err(error @ (ReadError::Io(_) | ReadError::Malformed(_))) => break error.to_string(),
+            Err(error @ ReadError::Malformed(_)) => return worker.end(Death::Ended(error.to_string())),
+            Err(ReadError::Closed | ReadError::Io(_)) => break,
         }
-    };
-    worker.end(Death::Ended(broken));
+    }
+    // Its process ends as well; one that does not is no use any more.
+    let worker = Arc::downgrade(&worker);
+    tokio::spawn(async move {
+        tokio::time::sleep(END_GRACE).await;
+        if let Some(worker) = worker.upgrade() {
+            worker.end(Death::Ended("it closed its connection".to_owned()));
+        }
+    });
 }
 
 async fn watch(worker: &Arc<Worker>, mut child: Child) -> std::io::Result<ExitStatus> {
@@ -167,14 +170,15 @@ fn close(worker: &Worker, status: std::io::Result<ExitStatus>) {
     for (_, task) in running {
         task.abort();
     }
+    // Before the calls are answered: who tries again must not meet this worker.
+    if let Some(keeper) = worker.plan.keeper.upgrade() {
+        keeper.lost(worker);
+    }
     for (id, mut entry) in entries {
         let begun = if id <= last_begun { Begun::Yes } else { Begun::No };
         entry.break_stream(faults::from_death(&death, &entry.function));
         entry.answer(Reply::Lost { death: death.clone(), begun });
         entry.roll_back();
-    }
-    if let Some(keeper) = worker.plan.keeper.upgrade() {
-        keeper.lost(worker);
     }
 }
 

@@ -1,4 +1,6 @@
 //! Functions in real Deno processes.
 
 mod calls;
+mod faults;
+mod pool;
 mod world;

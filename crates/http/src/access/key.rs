@@ -12,7 +12,8 @@ use subtle::ConstantTimeEq;
 
 use super::scope::Scope;
 
-const PREFIX: &str = "flx_";
+/// What every key begins with.
+pub(crate) const PREFIX: &str = "flx_";
 const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const ID_CHARS: usize = 22;
 const SECRET_CHARS: usize = 43;

@@ -13,7 +13,8 @@ use utoipa::openapi::{ContentBuilder, Info, OpenApi, PathItem, Ref, ResponseBuil
 
 use super::routes::routes;
 use super::{
-    API, events, executions, flows, keys, node_types, reviews, secrets, status, template_preview, traces,
+    API, events, executions, flows, functions, keys, node_types, reviews, secrets, status, template_preview,
+    traces,
 };
 use crate::problem::{FieldProblem, ProblemBody};
 use crate::route::{Access, Endpoint};
@@ -39,6 +40,8 @@ const KEY: &str = "key";
         flows::publish::publish_flow,
         flows::restore::restore_flow,
         flows::state::set_flow_state,
+        functions::list::list_functions,
+        functions::get::get_function,
         executions::start::start_execution,
         executions::list::list_executions,
         executions::get::get_execution,
@@ -92,7 +95,7 @@ pub fn openapi() -> OpenApi {
     document
 }
 
-const ABOUT: &str = "Flows, executions, reviews, secrets and keys of one project. Every answer has \
+const ABOUT: &str = "Flows, functions, executions, reviews, secrets and keys of one project. Every answer has \
     `x-request-id`; every error is `application/problem+json` with a stable code.";
 
 fn operation<'d>(document: &'d mut OpenApi, endpoint: &Endpoint) -> Option<&'d mut Operation> {

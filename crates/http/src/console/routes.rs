@@ -4,7 +4,8 @@
 use http::Method;
 
 use super::{
-    events, executions, flows, keys, node_types, openapi, reviews, secrets, status, template_preview, traces,
+    events, executions, flows, functions, keys, node_types, openapi, reviews, secrets, status,
+    template_preview, traces,
 };
 use crate::access::scope::Scope;
 use crate::route::Access::{Needs, Open};
@@ -34,6 +35,9 @@ pub(super) fn routes() -> Vec<Endpoint> {
         post("/flows/{name}/restore", Needs(FlowsWrite)).by(flows::restore::restore_flow),
         put("/flows/{name}/state", Needs(FlowsWrite)).by(flows::state::set_flow_state),
         post("/flows/{name}/executions", Needs(ExecutionsWrite)).by(executions::start::start_execution),
+
+        get("/functions", Needs(FlowsRead)).by(functions::list::list_functions),
+        get("/functions/{name}", Needs(FlowsRead)).by(functions::get::get_function),
 
         get("/executions", Needs(ExecutionsRead)).by(executions::list::list_executions),
         get("/executions/{id}", Needs(ExecutionsRead)).by(executions::get::get_execution),
@@ -206,7 +210,9 @@ mod tests {
         }
         let world = World::start().await;
         let table = vec![Endpoint::new(Method::GET, "/panic", Open, panics)];
-        let router = crate::route::mount(world.app.clone(), crate::envelope::Listener::Console, "", table);
+        let table =
+            crate::route::Table { prefix: "", endpoints: table, otherwise: axum::routing::any(panics) };
+        let router = crate::route::mount(world.app.clone(), crate::envelope::Listener::Console, table);
         let request = http::Request::get("/panic").body(axum::body::Body::empty()).unwrap();
         let response = tower::ServiceExt::oneshot(router, request).await.unwrap();
         assert_eq!(response.status(), 500);

@@ -1,11 +1,13 @@
-//! Starting an execution for a caller of the gateway, and answering with what the flow says.
+//! Starting a flow for a caller of the gateway, answering with what it says, and the answers that
+//! everything on the gateway shares.
 
 use axum::body::Body;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use flux_engine::{Admission, AdmissionError, Answer, EngineError, Until, Waiting};
 use flux_model::effect::Response as FlowResponse;
 use flux_model::execution::ExecutionResult;
 use flux_model::{ErrorCode, ExecutionId, Value};
+use flux_triggers::route::Method;
 use flux_triggers::webhook::{Respond, Webhook};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
@@ -57,7 +59,7 @@ pub(super) async fn start(
     }
 }
 
-fn not_run(error: EngineError) -> Problem {
+pub(super) fn not_run(error: EngineError) -> Problem {
     if let EngineError::Admission(error) = error { refused(error) } else { error.into() }
 }
 
@@ -77,6 +79,16 @@ pub(super) fn nothing_here() -> Problem {
     Problem::not_found("there is nothing at this path")
 }
 
+/// The answer of something, such as `this webhook`, that is there for other methods.
+pub(super) fn wrong_method(what: &str, allowed: &[Method]) -> Response {
+    let allowed: Vec<&str> = allowed.iter().map(|method| method.as_str()).collect();
+    let detail = format!("{what} answers to {}", allowed.join(", "));
+    let mut response = Problem::new(ErrorCode::MethodNotAllowed, detail).into_response();
+    let allow = HeaderValue::try_from(allowed.join(",")).expect("names of methods are ASCII");
+    response.headers_mut().insert(header::ALLOW, allow);
+    response
+}
+
 /// What went wrong inside is for those who may see the execution.
 fn ended(id: ExecutionId, how: &str, code: ErrorCode) -> Problem {
     Problem::new(code, format!("execution {id} {how}"))
@@ -94,14 +106,15 @@ pub(super) fn accepted(id: ExecutionId, console_url: Option<&str>) -> Response {
     response
 }
 
-fn output_of(output: &Value) -> Response {
+/// A value as JSON.
+pub(super) fn output_of(output: &Value) -> Response {
     let mut response = Response::new(Body::from(output.to_json()));
     response.headers_mut().insert(header::CONTENT_TYPE, JSON);
     response
 }
 
 /// The answer that a flow composed. A status or header that HTTP does not know is left out.
-fn compose(answer: FlowResponse) -> Response {
+pub(super) fn compose(answer: FlowResponse) -> Response {
     let status = StatusCode::from_u16(answer.status).ok().filter(|status| status.as_u16() >= 200);
     let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut headers = HeaderMap::with_capacity(answer.headers.len() + 2);

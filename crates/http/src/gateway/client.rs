@@ -4,10 +4,13 @@
 //! last address in `X-Forwarded-For` that is not itself such a proxy. Whatever stands before that
 //! was written by somebody nobody vouches for.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
+use http::request::Parts;
 use http::{HeaderMap, HeaderName};
+
+use crate::serve::Peer;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// Hops that are followed back.
@@ -58,8 +61,13 @@ fn bits(address: IpAddr) -> u128 {
     wide.to_bits()
 }
 
-/// The client's address.
-pub(crate) fn address_of(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAddr {
+/// The address of the client that sent a request; without one, an address that is on no list.
+pub(crate) fn client(parts: &Parts, trusted: &[Network]) -> IpAddr {
+    let peer = parts.extensions.get::<Peer>().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.0.ip());
+    address_of(peer, &parts.headers, trusted)
+}
+
+fn address_of(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAddr {
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(address));
     if !is_trusted(peer) {
         return peer.to_canonical();

@@ -1,4 +1,4 @@
-//! Which webhooks and forms there are: a picture of the published flows, replaced as a whole when
+//! Which functions, webhooks and forms there are: a picture of the published flows, replaced as a whole when
 //! they change. Readers take the picture and are never in the way of a change.
 
 use std::collections::HashMap;
@@ -8,21 +8,26 @@ use std::sync::Arc;
 use flux_core::plan::Plan;
 use flux_core::template::{Scope, Warnings};
 use flux_engine::{ActivePlan, EngineError};
-use flux_model::{Diagnostic, ErrorCode, ProjectId, Tenant, Timestamp, Value};
+use flux_model::{Diagnostic, ProjectId, Tenant, Timestamp, Value, config};
 use flux_triggers::form::Form;
-use flux_triggers::route::{Route, Router};
+use flux_triggers::function::FunctionRoute;
+use flux_triggers::route::{Clash, Route, Router, Target};
 use flux_triggers::webhook::Webhook;
 use parking_lot::RwLock;
 use tokio::sync::{Mutex, MutexGuard, watch};
 
+use super::routes::RESERVED;
 use crate::app::Shared;
 
+/// The node type that makes a flow a function.
+pub(crate) const FUNCTION: &str = "trigger.function";
 const WEBHOOK: &str = "trigger.webhook";
 const FORM: &str = "trigger.form";
 
-/// The webhooks and forms of all projects at one moment.
+/// The functions, webhooks and forms of all projects at one moment.
 #[derive(Debug, Default)]
 pub(crate) struct Deployed {
+    pub(crate) functions: Router<FunctionRoute>,
     pub(crate) hooks: Router<Webhook>,
     forms: HashMap<(ProjectId, String), Arc<FormRoute>>,
 }
@@ -79,7 +84,7 @@ pub(crate) async fn follow(app: Shared, mut changes: watch::Receiver<u64>) {
             changed = changes.changed() => if changed.is_err() { return },
         }
         if let Err(error) = app.deployments.begin().await.finish(&app).await {
-            tracing::error!(%error, "webhooks and forms stay as they were: the flows cannot be read");
+            tracing::error!(%error, "functions, webhooks and forms stay as they were: the flows cannot be read");
         }
     }
 }
@@ -99,6 +104,10 @@ impl Deployed {
     /// Adds the trigger of a flow, or says why it cannot be reached.
     fn add(&mut self, tenant: Tenant, plan: &Plan, now: Timestamp) -> Vec<Diagnostic> {
         match read_trigger(tenant, plan, now) {
+            Ok(Trigger::Function(route)) => match self.functions.insert(*route) {
+                Ok(()) => Vec::new(),
+                Err(clash) => vec![function_clash(plan, &clash)],
+            },
             Ok(Trigger::Webhook(route)) => match self.hooks.insert(*route) {
                 Ok(()) => Vec::new(),
                 Err(clash) => vec![at_path(plan, clash.to_string())],
@@ -121,6 +130,9 @@ impl Deployed {
     /// valid, a path that another flow has.
     pub(crate) fn obstacles(&self, tenant: Tenant, plan: &Plan, now: Timestamp) -> Vec<Diagnostic> {
         let clash = match read_trigger(tenant, plan, now) {
+            Ok(Trigger::Function(route)) => {
+                self.functions.clash(&route).map(|clash| function_clash(plan, &clash))
+            }
             Ok(Trigger::Webhook(route)) => {
                 self.hooks.clash(&route).map(|clash| at_path(plan, clash.to_string()))
             }
@@ -142,6 +154,7 @@ impl Deployed {
 }
 
 enum Trigger {
+    Function(Box<Route<FunctionRoute>>),
     Webhook(Box<Route<Webhook>>),
     Form(Box<FormRoute>),
     Other,
@@ -152,27 +165,53 @@ fn read_trigger(tenant: Tenant, plan: &Plan, now: Timestamp) -> Result<Trigger, 
     let at_node = |found: Vec<Diagnostic>| -> Vec<Diagnostic> {
         found.into_iter().map(|diagnostic| diagnostic.at_node(&node.key)).collect()
     };
-    let config = || {
+    let rendered = || {
         let scope = TriggerScope { plan, now };
-        let rendered = plan.trigger_config().render(&scope, &mut Warnings::new());
-        rendered.map_err(|error| at_node(vec![error.into()]))
+        let config = plan.trigger_config().render(&scope, &mut Warnings::new());
+        config.map_err(|error| at_node(vec![error.into()]))
     };
     let flow = plan.flow().name.clone();
     match node.node_type.as_str() {
+        FUNCTION => {
+            let target = FunctionRoute::parse(&rendered()?).map_err(at_node)?;
+            check_reserved(&target).map_err(|error| at_node(vec![error]))?;
+            Ok(Trigger::Function(Box::new(Route { tenant, flow, node: node.key.clone(), target })))
+        }
         WEBHOOK => {
-            let webhook = Webhook::parse(&config()?).map_err(at_node)?;
+            let webhook = Webhook::parse(&rendered()?).map_err(at_node)?;
             Ok(Trigger::Webhook(Box::new(Route { tenant, flow, node: node.key.clone(), target: webhook })))
         }
         FORM => {
-            let form = Form::parse(&config()?).map_err(at_node)?;
+            let form = Form::parse(&rendered()?).map_err(at_node)?;
             Ok(Trigger::Form(Box::new(FormRoute { tenant, flow, form })))
         }
         _ => Ok(Trigger::Other),
     }
 }
 
+/// Refuses a function at a path that leads elsewhere.
+fn check_reserved(function: &FunctionRoute) -> Result<(), Diagnostic> {
+    let path = function.path().to_string();
+    match RESERVED.iter().find(|reserved| path.split('/').next() == Some(**reserved)) {
+        None => Ok(()),
+        Some(reserved) => {
+            let message = format!("`/{path}` begins with `/{reserved}`, which is not for functions");
+            Err(config::invalid("route", message))
+        }
+    }
+}
+
 fn at_path(plan: &Plan, message: String) -> Diagnostic {
-    Diagnostic::error(ErrorCode::ConfigInvalid, message).at_node(&plan.trigger().key).at_field("config.path")
+    config::invalid("path", message).at_node(&plan.trigger().key)
+}
+
+fn function_clash(plan: &Plan, clash: &Clash) -> Diagnostic {
+    let Clash { other, flow, path, method } = clash;
+    let message = format!(
+        "the functions `{other}` and `{flow}` both answer to {} {path}; change the route of one of them",
+        method.as_str()
+    );
+    config::invalid("route", message).at_node(&plan.trigger().key)
 }
 
 fn form_clash(plan: &Plan, other: &FormRoute) -> Diagnostic {

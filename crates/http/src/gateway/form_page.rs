@@ -10,7 +10,7 @@ use http::{HeaderValue, StatusCode, header};
 
 use super::answer::nothing_here;
 use super::deployed::FormRoute;
-use super::project::{SelectError, select};
+use super::project::{SelectError, Selected, select};
 use crate::app::Shared;
 use crate::problem::{Problem, answered_by_problem};
 
@@ -55,7 +55,7 @@ pub(super) async fn show_form(State(app): State<Shared>, request: Request) -> Re
 
 /// The form that a request is for.
 pub(super) async fn find(app: &Shared, parts: &Parts) -> Result<Arc<FormRoute>, FormError> {
-    let (tenant, path) = select(app, &parts.headers, parts.uri.path()).await?;
+    let Selected { tenant, path, .. } = select(app, &parts.headers, parts.uri.path()).await?;
     let path = path.strip_prefix("/forms/").ok_or(FormError::NothingHere)?;
     app.deployments.current().form(tenant, path).ok_or(FormError::NothingHere)
 }

@@ -3,7 +3,7 @@
 //! In this order: project, path and method, address, body, signature over the bytes as received,
 //! and only then the body's content.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
@@ -13,17 +13,15 @@ use flux_model::{ErrorCode, Tenant};
 use flux_triggers::route::{Found, Method, Route};
 use flux_triggers::webhook::{Delivery, InputError, Webhook};
 use http::request::Parts;
-use http::{HeaderValue, header};
 
-use super::answer::{nothing_here, start};
-use super::client::address_of;
-use super::project::{SelectError, select};
+use super::answer::{nothing_here, start, wrong_method};
+use super::client::client;
+use super::project::{SelectError, Selected, select};
 use super::signature::{SignatureError, verify};
 use crate::app::Shared;
 use crate::body;
 use crate::problem::Problem;
 use crate::request_id::RequestId;
-use crate::serve::Peer;
 
 /// Why a request did not start a flow.
 #[derive(Debug)]
@@ -74,23 +72,16 @@ impl IntoResponse for HookError {
                 let detail = format!("the address {address} may not call this webhook");
                 Problem::new(ErrorCode::AddressRefused, detail).into_response()
             }
-            Self::Method(allowed) => {
-                let allowed: Vec<&str> = allowed.into_iter().map(Method::as_str).collect();
-                let detail = format!("this webhook answers to {}", allowed.join(", "));
-                let mut response = Problem::new(ErrorCode::MethodNotAllowed, detail).into_response();
-                let allow = HeaderValue::try_from(allowed.join(",")).expect("names of methods are ASCII");
-                response.headers_mut().insert(header::ALLOW, allow);
-                response
-            }
+            Self::Method(allowed) => wrong_method("this webhook", &allowed),
         }
     }
 }
 
 pub(super) async fn receive_hook(State(app): State<Shared>, request: Request) -> Result<Response, HookError> {
     let (parts, body) = request.into_parts();
-    let (tenant, path) = select(&app, &parts.headers, parts.uri.path()).await?;
+    let Selected { tenant, path, .. } = select(&app, &parts.headers, parts.uri.path()).await?;
     let (route, params) = find(&app, tenant, &parts, path)?;
-    let address = client(&app, &parts);
+    let address = client(&parts, &app.trusted_proxies);
     if !route.target.allows(address) {
         return Err(HookError::Address(address));
     }
@@ -114,12 +105,6 @@ fn find(
         Found::MethodNotAllowed { allowed } => Err(HookError::Method(allowed)),
         Found::Nothing => Err(HookError::NothingHere),
     }
-}
-
-/// The caller's address; without one, an address that is on no list.
-fn client(app: &Shared, parts: &Parts) -> IpAddr {
-    let peer = parts.extensions.get::<Peer>().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.0.ip());
-    address_of(peer, &parts.headers, &app.trusted_proxies)
 }
 
 fn admission(

@@ -7,7 +7,7 @@ use flux_model::Tenant;
 use http::{HeaderMap, header};
 use percent_encoding::percent_decode_str;
 
-use crate::access::caller::{Unauthenticated, authenticate, bearer};
+use crate::access::caller::{Caller, Unauthenticated, authenticate, bearer};
 use crate::access::key;
 use crate::app::Shared;
 
@@ -75,21 +75,33 @@ pub(crate) enum SelectError {
     Key(Unauthenticated),
 }
 
+/// Where a request leads.
+#[derive(Debug)]
+pub(crate) struct Selected<'p> {
+    /// Its project.
+    pub(crate) tenant: Tenant,
+    /// Its path within that project.
+    pub(crate) path: &'p str,
+    /// Who sends it, if it carries a key of ours.
+    pub(crate) caller: Option<Caller>,
+}
+
 /// The project of a request, and its path within that project.
 ///
-/// A bearer token that does not have the form of a key of ours belongs to the flow, not to us.
+/// A bearer token that does not have the form of a key of ours belongs to the flow or to another
+/// issuer.
 pub(crate) async fn select<'p>(
     app: &Shared,
     headers: &HeaderMap,
     path: &'p str,
-) -> Result<(Tenant, &'p str), SelectError> {
-    let (of_path, rest) = app.projects.of_path(path).map_err(|NoProject| SelectError::NoProject)?;
+) -> Result<Selected<'p>, SelectError> {
+    let (of_path, path) = app.projects.of_path(path).map_err(|NoProject| SelectError::NoProject)?;
     if bearer(headers).is_some_and(key::is_well_formed) {
         let caller = authenticate(app, headers).await.map_err(SelectError::Key)?;
-        return Ok((caller.tenant, rest));
+        return Ok(Selected { tenant: caller.tenant, path, caller: Some(caller) });
     }
     let tenant = app.projects.of_host(headers).or(of_path).unwrap_or(app.projects.default);
-    Ok((tenant, rest))
+    Ok(Selected { tenant, path, caller: None })
 }
 
 #[cfg(test)]

@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn a_burst_is_let_through_and_then_one_per_pause() {
         let limiter = Limiter::default();
-        let mut call = |at: Duration| limiter.count("a", limit(10, Some(3)), at);
+        let call = |at: Duration| limiter.count("a", limit(10, Some(3)), at);
         let start = SECOND * 100;
         for remaining in [2, 1, 0] {
             let verdict = call(start);

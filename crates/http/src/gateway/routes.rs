@@ -1,5 +1,6 @@
-//! The routes of the gateway. All are open: a webhook proves itself by its signature, a form is
-//! public, and the probes say one word.
+//! The fixed routes of the gateway. All are open: a webhook proves itself by its signature, a form
+//! is public, and the probes say one word. Every other path may be a function's, which says itself
+//! who may call it.
 
 use http::Method;
 
@@ -19,6 +20,10 @@ pub(super) fn routes() -> Vec<Endpoint> {
         Endpoint::new(Method::POST, "/p/{project}/forms/{*path}", Open, form_submission::submit_form),
     ]
 }
+
+/// What the routes of functions may not begin with: the parts of paths that lead elsewhere, or are
+/// kept for what is to come.
+pub(super) const RESERVED: [&str; 6] = ["forms", "health", "hooks", "p", "ready", "v1"];
 
 #[cfg(test)]
 mod tests {
@@ -42,6 +47,14 @@ mod tests {
         let found: Vec<String> =
             routes().iter().filter(|one| one.access == Open).map(Endpoint::line).collect();
         assert_eq!(found, OPEN);
+    }
+
+    #[test]
+    fn no_function_can_hide_a_fixed_route() {
+        for endpoint in routes() {
+            let first = endpoint.path.split('/').nth(1).unwrap();
+            assert!(RESERVED.contains(&first), "{first}");
+        }
     }
 
     #[tokio::test]

@@ -77,6 +77,20 @@ async fn a_body_that_trickles_is_given_up() {
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
 }
 
+#[tokio::test]
+async fn an_error_at_a_path_of_nobody_arrives_with_its_body() {
+    let world = World::start().await;
+    for (address, path) in [(&world.gateway, "/nothing"), (&world.console, "/api/v1/nothing")] {
+        for (method, closes) in [("GET", r#""request_id":"r1"}"#), ("HEAD", "\r\n\r\n")] {
+            let mut client = Client::connect(address).await;
+            let head = format!("{method} {path} HTTP/1.1\r\nhost: a\r\nx-request-id: r1\r\n");
+            client.send(head + "connection: close\r\n\r\n").await;
+            let answer = client.read_to_end().await;
+            assert!(answer.starts_with("HTTP/1.1 404") && answer.ends_with(closes), "{answer}");
+        }
+    }
+}
+
 async fn check_refused(request: &[u8], status: &str) {
     let world = World::start().await;
     let mut client = Client::connect(&world.gateway).await;

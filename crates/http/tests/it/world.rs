@@ -1,5 +1,6 @@
 //! Both listeners served on free ports over an engine in memory, and a client that sees every byte.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,8 +9,8 @@ use flux_egress::vault::NoSecrets;
 use flux_egress::{Egress, Policy, SecretError, SecretPlain, SecretSource, Setup};
 use flux_engine::{Clock, Engine, EngineParts, EngineSettings, SystemClock, SystemRandom};
 use flux_http::{
-    App, AppParts, BodyLimits, ConnectionLimits, HttpLimits, NewKey, Projects, Scope, Vault, VaultFailure,
-    console_router, gateway_router, serve,
+    App, AppParts, BodyLimits, ConnectionLimits, FunctionSettings, HttpLimits, NewKey, Projects, Scope,
+    Vault, VaultFailure, console_router, gateway_router, serve,
 };
 use flux_model::{OrganizationId, ProjectId, Tenant};
 use flux_nodes::Registry;
@@ -48,7 +49,7 @@ impl World {
             store: Arc::new(MemoryStore::new()),
             objects: Objects::local(folder.path()).unwrap(),
             registry: Arc::clone(&registry),
-            egress,
+            egress: egress.clone(),
             functions: None,
             clock: clock.clone(),
             random: Arc::new(SystemRandom),
@@ -65,7 +66,10 @@ impl World {
             registry,
             vault: Arc::new(Nothing),
             clock,
+            egress,
             projects: Projects::only(tenant),
+            issuers: HashMap::new(),
+            functions: FunctionSettings::default(),
             trusted_proxies: Vec::new(),
             console_url: String::new(),
             limits: HttpLimits { body },

@@ -21,9 +21,7 @@ impl ToSql for Bound<'_> {
             Parameter::Integer(value) => value.to_sql(ty, out),
             Parameter::Real(value) => value.to_sql(ty, out),
             Parameter::Text(text) => (&**text).to_sql(ty, out),
-            Parameter::Texts(texts) => {
-                texts.iter().map(Option::as_deref).collect::<Vec<_>>().to_sql(ty, out)
-            }
+            Parameter::Texts(texts) => texts.iter().map(Option::as_deref).collect::<Vec<_>>().to_sql(ty, out),
         }
     }
 

@@ -10,7 +10,9 @@ use crate::error::ConstraintKind;
 pub(crate) fn failed(table: &str, error: &Error) -> DataError {
     let Some(refused) = error.as_db_error() else {
         let why = std::error::Error::source(error).map(|why| format!(": {why}")).unwrap_or_default();
-        return match error.is_closed() || std::error::Error::source(error).is_some_and(|why| why.is::<std::io::Error>()) {
+        return match error.is_closed()
+            || std::error::Error::source(error).is_some_and(|why| why.is::<std::io::Error>())
+        {
             true => DataError::unavailable(format!("{error}{why}")),
             false => DataError::database(format!("{error}{why}")),
         };
@@ -19,12 +21,14 @@ pub(crate) fn failed(table: &str, error: &Error) -> DataError {
     let constraint = |kind| DataError::Constraint { kind, table: table.to_owned(), message: said(refused) };
     match state {
         &SqlState::UNIQUE_VIOLATION | &SqlState::EXCLUSION_VIOLATION => constraint(ConstraintKind::Unique),
-        &SqlState::FOREIGN_KEY_VIOLATION | &SqlState::RESTRICT_VIOLATION => constraint(ConstraintKind::ForeignKey),
+        &SqlState::FOREIGN_KEY_VIOLATION | &SqlState::RESTRICT_VIOLATION => {
+            constraint(ConstraintKind::ForeignKey)
+        }
         &SqlState::NOT_NULL_VIOLATION => constraint(ConstraintKind::NotNull),
         &SqlState::CHECK_VIOLATION => constraint(ConstraintKind::Check),
-        &SqlState::T_R_SERIALIZATION_FAILURE | &SqlState::T_R_DEADLOCK_DETECTED | &SqlState::LOCK_NOT_AVAILABLE => {
-            DataError::Serialization { reason: said(refused) }
-        }
+        &SqlState::T_R_SERIALIZATION_FAILURE
+        | &SqlState::T_R_DEADLOCK_DETECTED
+        | &SqlState::LOCK_NOT_AVAILABLE => DataError::Serialization { reason: said(refused) },
         &SqlState::QUERY_CANCELED => {
             DataError::Timeout { doing: "the query", limit: "query_time_max", limit_ms: 0 }
         }

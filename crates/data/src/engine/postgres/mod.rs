@@ -14,8 +14,8 @@ pub(crate) use transaction::PostgresTransaction;
 
 use std::time::{Duration, Instant};
 
-use deadpool::managed::{Object, Pool, PoolError, Timeouts};
 use deadpool::Runtime;
+use deadpool::managed::{Object, Pool, PoolError, QueueMode, Timeouts};
 
 use super::answer::Row;
 use super::steps::{Done, Steps};
@@ -54,7 +54,8 @@ impl Postgres {
         };
         let connector = Connector::new(url, options)?;
         let pool = Pool::builder(connector).max_size(options.connections.max(1)).runtime(Runtime::Tokio1);
-        let pool = pool.build().map_err(DataError::unavailable)?;
+        // The connection that was used last has everything at hand, here and on the server.
+        let pool = pool.queue_mode(QueueMode::Lifo).build().map_err(DataError::unavailable)?;
         let postgres = Self { pool, bounds };
         if bounds.history == History::Kept {
             postgres.prepare_tables().await?;
@@ -98,9 +99,15 @@ impl Postgres {
 
     /// A connection, waiting for one until `deadline`.
     pub(crate) async fn session(&self, deadline: Instant) -> Result<Object<Connector>, DataError> {
+        // One that is free needs no timer. Making one has its own limit.
+        let at_once = Timeouts { wait: Some(Duration::ZERO), create: None, recycle: None };
         let wait = Some(deadline.saturating_duration_since(Instant::now()));
-        let timeouts = Timeouts { wait, create: wait, recycle: wait };
-        self.pool.timeout_get(&timeouts).await.map_err(|error| match error {
+        let in_time = Timeouts { wait, create: wait, recycle: wait };
+        let session = match self.pool.timeout_get(&at_once).await {
+            Err(PoolError::Timeout(_)) => self.pool.timeout_get(&in_time).await,
+            session => session,
+        };
+        session.map_err(|error| match error {
             PoolError::Backend(error) => error,
             PoolError::Timeout(_) => {
                 let status = self.pool.status();
@@ -123,7 +130,8 @@ impl Postgres {
     async fn prepare_tables(&self) -> Result<(), DataError> {
         let session = self.session(self.bounds.deadline(None)).await?;
         let exists = session.client.query_one("SELECT to_regclass($1::text) IS NOT NULL", &[&history::TABLE]);
-        let exists: bool = exists.await.and_then(|row| row.try_get(0)).map_err(|error| failed("history", &error))?;
+        let exists: bool =
+            exists.await.and_then(|row| row.try_get(0)).map_err(|error| failed("history", &error))?;
         if exists {
             return Ok(());
         }

@@ -193,4 +193,3 @@ pub(super) async fn rows(session: &mut Session, statement: &Statement) -> Result
     }
     Ok(rows)
 }
-

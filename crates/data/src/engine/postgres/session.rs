@@ -2,15 +2,20 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use deadpool::managed::{Manager, Metrics, RecycleError, RecycleResult};
+use futures::TryStreamExt;
+use tokio::time::Sleep;
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::{Client, Config, Statement};
 
+use super::bind::{Bound, Raw};
 use super::tls::Tls;
 use super::{Bounds, failed};
 use crate::DataError;
+use crate::compile::Parameter;
 use crate::engine::Options;
 use crate::limits::STATEMENTS_CACHED_MAX;
 
@@ -24,6 +29,7 @@ pub(crate) struct Session {
     /// Whether work was begun on it that did not end in good order. Such a connection is not used again.
     busy: bool,
     tls: Tls,
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 /// On whose behalf the next statements run.
@@ -68,6 +74,19 @@ impl Session {
         Ok(statement)
     }
 
+    /// The text of the first column of the only row of a statement that is used once.
+    pub(crate) async fn text_of(&self, sql: &str, parameters: &[Parameter]) -> Result<String, DataError> {
+        let rows = self.client.query_raw(sql, parameters.iter().map(Bound)).await;
+        let rows = match rows {
+            Ok(rows) => rows.try_collect::<Vec<_>>().await,
+            Err(error) => Err(error),
+        };
+        let rows = rows.map_err(|error| failed("the query", &error))?;
+        let raw: Option<Raw<'_>> = rows.first().and_then(|row| row.try_get(0).ok());
+        let bytes = raw.and_then(|raw| raw.0).unwrap_or_default();
+        Ok(String::from_utf8_lossy(bytes).into_owned())
+    }
+
     /// Forgets all prepared statements: the schema changed under them.
     pub(super) fn forget_statements(&mut self) {
         self.statements.clear();
@@ -91,12 +110,23 @@ impl Session {
         work: F,
     ) -> Result<T, DataError> {
         self.begin_work();
-        let canceller = self.client.cancel_token();
-        let done = tokio::time::timeout_at(deadline.into(), work.run(self)).await;
+        // Moving a timer that is set is free; setting one wakes the runtime's driver, every time.
+        let mut timer =
+            self.timer.take().unwrap_or_else(|| Box::pin(tokio::time::sleep_until(deadline.into())));
+        timer.as_mut().reset(deadline.into());
+        let done = tokio::select! {
+            biased;
+            done = work.run(self) => Some(done),
+            () = timer.as_mut() => None,
+        };
+        self.timer = Some(timer);
         let limit_ms = u64::try_from(bounds.query_time_max.as_millis()).unwrap_or(u64::MAX);
-        let overdue =
-            DataError::Timeout { doing: "the query", limit: "query_time_max or the call's timeout", limit_ms };
-        if let Ok(done) = done {
+        let overdue = DataError::Timeout {
+            doing: "the query",
+            limit: "query_time_max or the call's timeout",
+            limit_ms,
+        };
+        if let Some(done) = done {
             self.end_work();
             // The server stops it by the same limit, and may be a moment faster.
             return done.map_err(|error| match error {
@@ -104,7 +134,7 @@ impl Session {
                 other => other,
             });
         }
-        let tls = self.tls.clone();
+        let (canceller, tls) = (self.client.cancel_token(), self.tls.clone());
         tokio::spawn(async move {
             if let Err(error) = canceller.cancel_query(tls).await {
                 tracing::debug!(%error, "a query that took too long could not be cancelled");
@@ -127,7 +157,8 @@ pub(crate) struct Connector {
 
 impl Connector {
     pub(super) fn new(url: &str, options: &Options) -> Result<Self, DataError> {
-        let invalid = |message: String| DataError::Configuration { place: "database url".to_owned(), message };
+        let invalid =
+            |message: String| DataError::Configuration { place: "database url".to_owned(), message };
         let mut config: Config = url.parse().map_err(|error: tokio_postgres::Error| {
             let why = std::error::Error::source(&error).map(|why| format!(": {why}")).unwrap_or_default();
             invalid(format!("{error}{why}"))
@@ -169,7 +200,7 @@ impl Manager for Connector {
             }
         });
         let (statements, tls) = (HashMap::new(), self.tls.clone());
-        Ok(Session { client, statements, entered: None, busy: false, tls })
+        Ok(Session { client, statements, entered: None, busy: false, tls, timer: None })
     }
 
     async fn recycle(&self, session: &mut Session, _: &Metrics) -> RecycleResult<DataError> {
@@ -184,8 +215,7 @@ fn is_this_machine(host: &Host) -> bool {
     match host {
         Host::Unix(_) => true,
         Host::Tcp(name) => {
-            name == "localhost"
-                || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+            name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
         }
     }
 }

@@ -13,7 +13,9 @@ pub(super) fn failed(table: &str, error: &rusqlite::Error) -> DataError {
         ffi::SQLITE_CONSTRAINT_UNIQUE | ffi::SQLITE_CONSTRAINT_PRIMARYKEY | ffi::SQLITE_CONSTRAINT_ROWID => {
             Some(ConstraintKind::Unique)
         }
-        ffi::SQLITE_CONSTRAINT_FOREIGNKEY | ffi::SQLITE_CONSTRAINT_TRIGGER => Some(ConstraintKind::ForeignKey),
+        ffi::SQLITE_CONSTRAINT_FOREIGNKEY | ffi::SQLITE_CONSTRAINT_TRIGGER => {
+            Some(ConstraintKind::ForeignKey)
+        }
         ffi::SQLITE_CONSTRAINT_NOTNULL => Some(ConstraintKind::NotNull),
         ffi::SQLITE_CONSTRAINT_CHECK | ffi::SQLITE_CONSTRAINT_DATATYPE => Some(ConstraintKind::Check),
         _ => None,

@@ -42,14 +42,19 @@ impl Sqlite {
         let bounds = Bounds::of(options);
         let writer = Queue::start("flux-data-write", 1, || Seat::new(path.clone(), Role::Writer, bounds))?;
         let readers = options.connections.max(1);
-        let readers = Queue::start("flux-data-read", readers, || Seat::new(path.clone(), Role::Reader, bounds))?;
+        let readers =
+            Queue::start("flux-data-read", readers, || Seat::new(path.clone(), Role::Reader, bounds))?;
         let sqlite = Self { writer, readers, bounds };
         sqlite.write(sqlite.bounds.deadline(None), |seat| seat.prepare_file()).await?;
         Ok(sqlite)
     }
 
     /// Runs a select on a reading thread.
-    pub(crate) async fn select(&self, context: &Context, statement: Statement) -> Result<(Vec<Row>, Statement), DataError> {
+    pub(crate) async fn select(
+        &self,
+        context: &Context,
+        statement: Statement,
+    ) -> Result<(Vec<Row>, Statement), DataError> {
         let deadline = self.bounds.deadline(context.timeout);
         self.read(deadline, move |seat| select(seat, &statement).map(|rows| (rows, statement))).await
     }

@@ -26,11 +26,7 @@ struct State {
 
 impl Queue {
     /// A queue with so many threads, each with a seat of its own.
-    pub(super) fn start(
-        name: &str,
-        threads: usize,
-        seat: impl Fn() -> Seat,
-    ) -> Result<Arc<Self>, DataError> {
+    pub(super) fn start(name: &str, threads: usize, seat: impl Fn() -> Seat) -> Result<Arc<Self>, DataError> {
         let queue = Arc::new(Self { state: Mutex::new(State::default()), changed: Condvar::new() });
         for _ in 0..threads {
             let (queue, mut seat) = (Arc::clone(&queue), seat());

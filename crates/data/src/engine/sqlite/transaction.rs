@@ -55,7 +55,11 @@ impl SqliteTransaction {
         Ok(Self { steps, bounds, ended })
     }
 
-    pub(crate) async fn select(&self, context: &Context, statement: Statement) -> Result<(Vec<Row>, Statement), DataError> {
+    pub(crate) async fn select(
+        &self,
+        context: &Context,
+        statement: Statement,
+    ) -> Result<(Vec<Row>, Statement), DataError> {
         self.step(context, move |seat| select(seat, &statement).map(|rows| (rows, statement))).await
     }
 
@@ -78,11 +82,14 @@ impl SqliteTransaction {
         work: impl FnOnce(&mut Seat) -> Result<T, DataError> + Send + 'static,
     ) -> Result<T, DataError> {
         let deadline = self.bounds.deadline(context.timeout);
-        self.send(move |seat| seat.within(deadline, work), |done| match done {
-            Ok(_) => Next::Step,
-            // As in PostgreSQL: after a failure the transaction can only be rolled back.
-            Err(_) => Next::Ended("an earlier query in it failed, it was rolled back"),
-        })
+        self.send(
+            move |seat| seat.within(deadline, work),
+            |done| match done {
+                Ok(_) => Next::Step,
+                // As in PostgreSQL: after a failure the transaction can only be rolled back.
+                Err(_) => Next::Ended("an earlier query in it failed, it was rolled back"),
+            },
+        )
         .await
     }
 

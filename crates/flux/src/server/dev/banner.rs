@@ -33,7 +33,6 @@ pub(super) fn show(dev: &DevSetup, running: &DevServer, changes: &[Change], out:
     if changes.is_empty() {
         out.line("  No flows yet: put one into flows/, it is published when you save it.");
     }
-    show_unsupported(dev, out);
     out.line("");
     out.line(
         "  Flows may call loopback addresses here. Other private addresses need `egress.allow` in flux.json.",
@@ -46,15 +45,6 @@ pub(super) fn show(dev: &DevSetup, running: &DevServer, changes: &[Change], out:
     out.line("");
     out.line(paint(style::DIM, "  Watching flows/. Ctrl-C stops."));
     out.line("");
-}
-
-fn show_unsupported(dev: &DevSetup, out: &mut Out) {
-    for part in dev.project.file.unsupported() {
-        out.line(format!(
-            "  {} `{part}` in flux.json is not run by this version",
-            paint(style::WARNING, "!")
-        ));
-    }
 }
 
 /// One line per flow, and what is wrong with it.

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use flux_engine::EngineError;
 use flux_model::execution::ExecutionResult;
-use flux_model::{ErrorCode, ExecutionId, Tenant, Value};
+use flux_model::{ErrorCode, ExecutionId, ExecutionKind, Tenant, Value};
 use flux_store::ExecutionRow;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -100,11 +100,15 @@ pub(super) async fn find(
 impl Execution {
     fn of(row: ExecutionRow) -> Self {
         let this = format!("{API}/executions/{}", row.id);
+        let runs = match row.kind {
+            ExecutionKind::Flow | ExecutionKind::Captured => "flows",
+            ExecutionKind::Function => "functions",
+        };
         let links = Links {
             journal: format!("{this}/journal"),
             logs: format!("{this}/logs"),
             trace: format!("{API}/traces/{}", row.request_id),
-            flow: format!("{API}/flows/{}", row.flow),
+            flow: format!("{API}/{runs}/{}", row.flow),
             parent: row.parent.as_ref().map(|parent| format!("{API}/executions/{}", parent.execution)),
         };
         let summary = ExecutionSummary::from(row);

@@ -6,7 +6,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::difference::Difference;
 use super::error::FlowError;
-use super::versions::{Wanted, definition_of, find};
+use super::versions::{Wanted, definition_of, find_drawn};
 use crate::access::caller::Caller;
 use crate::app::Shared;
 use crate::body::Json;
@@ -46,7 +46,7 @@ pub(crate) async fn diff_flow(
     Named(name): Named<String>,
     Query(query): Query<DiffQuery>,
 ) -> Result<Json<FlowDiff>, FlowError> {
-    let row = find(&app, caller.tenant, &name).await?;
+    let row = find_drawn(&app, caller.tenant, &name).await?;
     let (from, to) = (query.from.unwrap_or(Wanted::Active), query.to.unwrap_or(Wanted::Draft));
     let before = definition_of(&app, &row, &from).await?;
     let after = definition_of(&app, &row, &to).await?;

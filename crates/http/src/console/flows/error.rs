@@ -7,6 +7,7 @@ use flux_store::{Outcome, Refusal, StoreError};
 
 use super::definition::InvalidFlow;
 use super::summary::Unreadable;
+use crate::console::API;
 use crate::problem::{Problem, answered_by_problem};
 
 /// Why something was not done with a flow.
@@ -14,6 +15,8 @@ use crate::problem::{Problem, answered_by_problem};
 pub(crate) enum FlowError {
     #[error("there is no flow `{0}`")]
     NotFound(String),
+    #[error("`{0}` is a function; see {API}/functions/{0}")]
+    IsFunction(String),
     #[error("flow `{flow}` has no version `{version}`; `draft`, `active`, a number or a hash names one")]
     NoVersion { flow: String, version: String },
     #[error("flow `{flow}` is at revision {found}, which is not the expected one; read it again")]
@@ -51,7 +54,9 @@ impl FlowError {
 impl From<FlowError> for Problem {
     fn from(error: FlowError) -> Self {
         match error {
-            FlowError::NotFound(_) => Self::new(ErrorCode::FlowNotFound, error.to_string()),
+            FlowError::NotFound(_) | FlowError::IsFunction(_) => {
+                Self::new(ErrorCode::FlowNotFound, error.to_string())
+            }
             FlowError::NoVersion { .. } => Self::not_found(error.to_string()),
             FlowError::Stale { .. } | FlowError::NotPublished(_) => {
                 Self::new(ErrorCode::Conflict, error.to_string())

@@ -7,7 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::error::FlowError;
 use super::summary::FlowSummary;
-use super::versions::{Wanted, definition_of, find};
+use super::versions::{Wanted, definition_of, find_drawn};
 use crate::access::caller::Caller;
 use crate::app::Shared;
 use crate::body::Json;
@@ -44,7 +44,7 @@ pub(crate) async fn get_flow(
     Named(name): Named<String>,
     Query(query): Query<FlowQuery>,
 ) -> Result<Json<FlowDetail>, FlowError> {
-    let row = find(&app, caller.tenant, &name).await?;
+    let row = find_drawn(&app, caller.tenant, &name).await?;
     let wanted = query.version.unwrap_or(Wanted::Draft);
     let definition = definition_of(&app, &row, &wanted).await?;
     Ok(Json(FlowDetail { summary: FlowSummary::from(&row), definition }))

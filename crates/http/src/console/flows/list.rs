@@ -1,10 +1,10 @@
-//! `GET /flows`: the flows of the project, the last changed first.
+//! `GET /flows`: the flows of the project, the last changed first. Functions have a list of their own.
 
 use axum::extract::State;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::summary::FlowSummary;
+use super::summary::{FlowSummary, is_function};
 use crate::access::caller::Caller;
 use crate::app::Shared;
 use crate::body::Json;
@@ -38,6 +38,7 @@ pub(crate) async fn list_flows(
 ) -> Result<Json<Listing<FlowSummary>>, ReadError> {
     let mut rows = app.reader().query(move |store| store.flows(caller.tenant)).await?;
     rows.retain(|row| query.search.as_ref().is_none_or(|part| row.name.contains(part.as_str())));
+    rows.retain(|row| !is_function(row));
     rows.sort_by(|left, right| right.updated_at.cmp(&left.updated_at).then(left.name.cmp(&right.name)));
     Ok(Json(Listing::cut(rows, page(query.cursor, query.limit), |row| FlowSummary::from(&row))))
 }

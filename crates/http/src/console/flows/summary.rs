@@ -5,6 +5,7 @@ use flux_store::flows::{FlowRow, FlowState};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::gateway::deployed::FUNCTION;
 use crate::moment::Moment;
 
 /// Whether a flow's trigger starts executions.
@@ -58,15 +59,32 @@ struct GlanceNode {
     node_type: String,
 }
 
+impl Glance {
+    fn of(row: &FlowRow) -> Self {
+        serde_json::from_str(&row.draft).unwrap_or_default()
+    }
+
+    fn trigger(&self) -> Option<&str> {
+        let mut types = self.nodes.iter().map(|node| node.node_type.as_str());
+        types.find(|name| name.starts_with("trigger."))
+    }
+}
+
+/// Whether deploying wrote the flow, for a function, and nobody drew it.
+pub(crate) fn is_function(row: &FlowRow) -> bool {
+    // Most flows are told by the text alone.
+    row.draft.contains(FUNCTION) && Glance::of(row).trigger() == Some(FUNCTION)
+}
+
 impl From<&FlowRow> for FlowSummary {
     fn from(row: &FlowRow) -> Self {
-        let glance: Glance = serde_json::from_str(&row.draft).unwrap_or_default();
-        let types = glance.nodes.into_iter().map(|node| node.node_type);
+        let glance = Glance::of(row);
+        let trigger = glance.trigger().map(str::to_owned);
         Self {
             name: row.name.clone(),
             description: glance.description,
             state: status(row),
-            trigger: types.into_iter().find(|name| name.starts_with("trigger.")),
+            trigger,
             active_hash: row.active_hash.clone(),
             draft_hash: row.draft_hash.clone(),
             has_changes: row.active_hash.as_deref() != Some(&row.draft_hash),

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::error::FlowError;
-use super::summary::stored;
+use super::summary::{is_function, stored};
 use crate::access::caller::Caller;
 use crate::app::Shared;
 use crate::body::Json;
@@ -107,7 +107,7 @@ pub(crate) async fn list_flow_versions(
     Named(name): Named<String>,
     Query(query): Query<PageQuery>,
 ) -> Result<Json<Listing<FlowVersion>>, FlowError> {
-    let row = find(&app, caller.tenant, &name).await?;
+    let row = find_drawn(&app, caller.tenant, &name).await?;
     let versions = app.reader().query(move |store| store.flow_versions(caller.tenant, &name)).await?;
     Ok(Json(Listing::cut(versions, query.page(), |version| FlowVersion {
         active: row.active_hash.as_deref() == Some(&version.hash),
@@ -123,6 +123,12 @@ pub(crate) async fn find(app: &Shared, tenant: Tenant, name: &str) -> Result<Flo
     let wanted = name.to_owned();
     let row = app.reader().query(move |store| store.flow(tenant, &wanted)).await?;
     row.ok_or_else(|| FlowError::NotFound(name.to_owned()))
+}
+
+/// The flow of that name, unless it is a function.
+pub(crate) async fn find_drawn(app: &Shared, tenant: Tenant, name: &str) -> Result<FlowRow, FlowError> {
+    let row = find(app, tenant, name).await?;
+    if is_function(&row) { Err(FlowError::IsFunction(row.name)) } else { Ok(row) }
 }
 
 /// The flow file of a version.
