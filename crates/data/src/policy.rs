@@ -108,15 +108,16 @@ impl Policy {
         let rule = tables.and_then(|tables| tables.get(table).or_else(|| tables.get("*")));
         match rule {
             Some(rule) if rule.operations.contains(&operation) => Ok(Some(rule)),
-            Some(_) | None => {
-                let operation = operation.as_str();
-                let way_out =
-                    format!("add `{operation}` to roles.{role}.{table}.operations of the policy file");
-                let message = format!("role `{role}` may not {operation} `{table}`; {way_out}");
-                Err(DataError::forbidden(place, message))
-            }
+            Some(_) | None => Err(refusal(role, operation, table, place)),
         }
     }
+}
+
+/// The error for what no rule allows, with the rule that would.
+pub(crate) fn refusal(role: &str, operation: Operation, table: &str, place: &Place<'_>) -> DataError {
+    let operation = operation.as_str();
+    let way_out = format!("add `{operation}` to roles.{role}.{table}.operations of the policy file");
+    DataError::forbidden(place, format!("role `{role}` may not {operation} `{table}`; {way_out}"))
 }
 
 fn roles_of(
@@ -154,9 +155,8 @@ fn rule_of(rule: RuleFile, place: &Place<'_>) -> Result<TableRule, DataError> {
     }
     let rows_place = place.member("rows");
     let rows = rule.rows.map(|value| filter(&value, &rows_place)).transpose();
-    let rows = rows.map_err(|error| match error {
-        DataError::Query { place, message } => configuration(place, message),
-        other => other,
+    let rows = rows.map_err(|error| {
+        if let DataError::Query { place, message } = error { configuration(place, message) } else { error }
     })?;
     Ok(TableRule { operations, columns: rule.columns, writable: rule.writable, rows: rows.flatten() })
 }

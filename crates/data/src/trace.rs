@@ -139,8 +139,18 @@ fn canonical(table: &Table, key: &Value) -> Result<String, DataError> {
     };
     let value = |column: &&crate::schema::Column| match key {
         Value::Object(members) => members.get(&column.name).cloned().ok_or_else(expected),
-        single if columns.len() == 1 => Ok(single.clone()),
-        _ => Err(expected()),
+        Value::Null
+        | Value::Bool(_)
+        | Value::Number(_)
+        | Value::Text(_)
+        | Value::Array(_)
+        | Value::Secret(_) => {
+            if columns.len() == 1 {
+                Ok(key.clone())
+            } else {
+                Err(expected())
+            }
+        }
     };
     if columns.is_empty() {
         return Err(DataError::query("table", format!("`{}` has no primary key", table.name)));

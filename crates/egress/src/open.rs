@@ -62,9 +62,9 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// Calls `hand_over` with the record, exactly once and without waiting: when the body ended,
-    /// failed or was dropped, or when there is no answer. Besides the plaintexts of the scope, those
-    /// that `known` has by then are masked in it.
+    /// Calls `hand_over` with the record, exactly once for a call that began: when the body ended,
+    /// failed or was dropped, or when there is no answer. It must not block. Besides the plaintexts
+    /// of the scope, those that `known` has by then are masked in the record.
     pub fn new(known: ContentMasker, hand_over: impl FnOnce(BoundaryCall) + Send + 'static) -> Self {
         Self { known, hand_over: Box::new(hand_over) }
     }

@@ -4,6 +4,7 @@ import type { Invocation } from "./invocation.ts";
 import type { AnswerHead, CallHead, Site } from "./messages.ts";
 import type { Scopes } from "./scope.ts";
 import type { Stacks } from "./stacks.ts";
+import type { Streams } from "./streams.ts";
 import { FluxError } from "./thrown.ts";
 import { FRAME_BYTES_MAX, type Frame, KIND, type Outbox } from "./wire.ts";
 
@@ -54,10 +55,11 @@ export interface CallParts {
   outbox: Outbox;
   scopes: Scopes;
   stacks: Stacks;
+  streams: Streams;
   clock: ReadClock;
 }
 
-export function createHostCalls({ outbox, scopes, stacks, clock }: CallParts): HostCalls {
+export function createHostCalls({ outbox, scopes, stacks, streams, clock }: CallParts): HostCalls {
   const pending = new Map<number, Pending>();
   const decoder = new TextDecoder();
   let lastId = 0;
@@ -124,6 +126,8 @@ export function createHostCalls({ outbox, scopes, stacks, clock }: CallParts): H
         const { code, message, status } = answer.error;
         waiting.reject(placed(new FluxError(code, message, status), waiting.site));
       } else if (answer.response !== undefined) {
+        // At once: its pieces may be in the frames that follow this one.
+        if (answer.response.stream) streams.expect(id);
         waiting.resolve({ response: answer.response, body: body.slice() });
       } else {
         waiting.resolve(body.length === 0 ? null : JSON.parse(decoder.decode(body)));

@@ -70,8 +70,28 @@ function installPerformance(read: ReadClock, origin: ReadClock): void {
   });
 }
 
-/** The clock of `process`, which is loaded apart from everything else. */
-export function installProcessClock(process: object, { scopes, clock }: Pick<Sources, "scopes" | "clock">): void {
+/** What only modules of Node have; they are loaded apart from everything else. */
+export function installNode(process: object, { scopes, clock, loading }: Sources): void {
+  const crypto = (process as NodeProcess).getBuiltinModule("crypto");
+  crypto.randomInt = (...args: unknown[]) => {
+    const done = typeof args.at(-1) === "function" ? args.pop() as (error: null, value: number) => void : undefined;
+    const [min, max] = (args.length === 1 ? [0, args[0]] : args) as [number, number];
+    if (!Number.isSafeInteger(min) || !Number.isSafeInteger(max) || max <= min) {
+      throw new RangeError(`randomInt: whole numbers are expected, the second larger, not ${min} and ${max}`);
+    }
+    const random = scopes.current()?.invocation.random ?? loading();
+    const value = min + Math.floor(random.double() * (max - min));
+    if (done === undefined) return value;
+    queueMicrotask(() => done(null, value));
+  };
+  installProcessClock(process, scopes, clock);
+}
+
+interface NodeProcess {
+  getBuiltinModule(name: string): Record<string, unknown>;
+}
+
+function installProcessClock(process: object, scopes: Scopes, clock: ReadClock): void {
   const begun = clock();
   const now = () => {
     const notes = scopes.current()?.invocation.clock;

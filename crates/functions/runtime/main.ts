@@ -8,7 +8,7 @@ import { createHostCalls } from "./calls.ts";
 import { createRealClock } from "./clock.ts";
 import { createCpuMeter } from "./cpu.ts";
 import { createCtx } from "./ctx.ts";
-import { installDeterminism, installProcessClock } from "./determinism.ts";
+import { installDeterminism, installNode } from "./determinism.ts";
 import { createFetch } from "./fetch.ts";
 import { define } from "./globals.ts";
 import { type Handler, load } from "./load.ts";
@@ -39,7 +39,7 @@ const scopes = createScopes();
 const stacks = createStacks();
 const outbox = createOutbox(pipe, fault);
 const streams = createStreams(outbox);
-const calls = createHostCalls({ outbox, scopes, stacks, clock });
+const calls = createHostCalls({ outbox, scopes, stacks, streams, clock });
 const logs = createLogs(outbox, stacks);
 const show = (value: unknown) => inspect(value, { colors: false, depth: 4 });
 
@@ -55,14 +55,15 @@ const server = createServer({
 });
 
 let loading: Random = createRandom("00".repeat(32));
-installDeterminism({ scopes, clock, loading: () => loading });
+const sources = { scopes, clock, loading: () => loading };
+installDeterminism(sources);
 installTimers(scopes, onStray);
 define(globalThis, "fetch", createFetch({ calls, streams, scopes, outbox }));
 define(globalThis, "console", createConsole(logs, scopes, show));
 installRefusals({
   scopes,
   onExit: (code) => scopes.current()?.invocation.fail({ kind: "exit", code }),
-  onProcess: (process) => installProcessClock(process, { scopes, clock }),
+  onProcess: (process) => installNode(process, sources),
   onPrint: (text) => logs.log(scopes.current()?.invocation, "info", { message: text.trimEnd() }),
 });
 addEventListener("unhandledrejection", (event) => {

@@ -38,7 +38,7 @@ const DENO: [RegExp, string][] = [
   [/^(addSignalListener|removeSignalListener)$/, "signals are not delivered to functions"],
   [/^(permissions|Permissions|PermissionStatus)$/, "permissions cannot be changed"],
   [/^(test|bench|lint|jupyter|internal|telemetry)$/, "it is not available in functions"],
-  [/^(pid|ppid|uid|gid|hostname|os\w+|loadavg|system\w+|network\w+|console\w+|execPath|mainModule|memoryUsage|cpuUsage)$/, "functions cannot look at the machine they run on"],
+  [/^(pid|ppid|uid|gid|hostname|os\w+|loadavg|system\w+|network\w+|console\w+|mainModule|memoryUsage|cpuUsage)$/, "functions cannot look at the machine they run on"],
   [/^(stdin|stdout|stderr|isatty)$/, "there is no terminal; use `ctx.log`"],
 ];
 const DENO_REST = `files cannot be reached; ${USE_DB}, or import what belongs to the function`;
@@ -140,6 +140,8 @@ function installDeno({ scopes }: Refusals, exit: (code?: unknown) => never): voi
     args: [],
     noColor: true,
     cwd: () => "/",
+    // Modules of Node ask for it before they do what is refused.
+    execPath: () => "deno",
     exit,
     env: Object.freeze({
       get: (name: string) => env()[name],

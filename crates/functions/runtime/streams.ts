@@ -8,7 +8,9 @@ export const WINDOW_BYTES = 256 * 1024;
 const PIECE_BYTES_MAX = 64 * 1024;
 
 export interface Streams {
-  /** The body that the host sends for exchange `id`. `onCancel` is told if its reader gives up. */
+  /** A body will arrive as exchange `id`; what comes before anybody reads it is kept. */
+  expect(id: number): void;
+  /** The expected body. `onCancel` is told if its reader gives up. */
   receive(id: number, onCancel: () => void): ReadableStream<Uint8Array>;
   /** Sends a body as exchange `id`; resolves when all of it is written, without the closing frame. */
   send(id: number, body: ReadableStream<Uint8Array>): Promise<void>;
@@ -49,9 +51,13 @@ export function createStreams(outbox: Outbox): Streams {
   }
 
   return {
+    expect(id) {
+      inbound.set(id, { pieces: [], taken: 0, end: undefined, wake: nothing });
+    },
+
     receive(id, onCancel) {
-      const stream: Inbound = { pieces: [], taken: 0, end: undefined, wake: nothing };
-      inbound.set(id, stream);
+      const stream = inbound.get(id);
+      if (stream === undefined) throw new Error(`no body was expected as ${id}`);
       return new ReadableStream<Uint8Array>({
         async pull(controller) {
           while (stream.pieces.length === 0 && stream.end === undefined) {
@@ -61,14 +67,14 @@ export function createStreams(outbox: Outbox): Streams {
           if (piece !== undefined) {
             controller.enqueue(piece);
             grant(id, stream, piece.length);
-          } else if (stream.end?.error !== undefined) {
-            controller.error(stream.end.error);
           } else {
-            controller.close();
+            inbound.delete(id);
+            if (stream.end?.error !== undefined) controller.error(stream.end.error);
+            else controller.close();
           }
         },
         cancel() {
-          if (inbound.delete(id)) onCancel();
+          if (inbound.delete(id) && stream.end === undefined) onCancel();
         },
       }, { highWaterMark: 0 });
     },
@@ -128,7 +134,6 @@ export function createStreams(outbox: Outbox): Streams {
     onEnd(id, error) {
       const stream = inbound.get(id);
       if (stream === undefined) return;
-      inbound.delete(id);
       stream.end = { error: error === undefined ? undefined : new TypeError(error) };
       stream.wake();
     },

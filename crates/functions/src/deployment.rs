@@ -16,7 +16,7 @@ use crate::pool::Pool;
 use crate::project::Function;
 use crate::protocol::heads;
 use crate::settings::Settings;
-use crate::worker::{Loaded, Outcome, Task, TimeLimit};
+use crate::worker::{Loaded, Outcome, Task, TimeLimit, Worker};
 
 /// Workers that a call is given to, one after the other, while each ends before it begins.
 const WORKERS_TRIED_MAX: usize = 3;
@@ -104,10 +104,10 @@ impl Deployment {
         };
         let mut last = None;
         for _ in 0..WORKERS_TRIED_MAX {
-            let worker = self.pool.acquire().await?;
+            let place = self.pool.acquire().await?;
             task.limit = self.time_limit(info, invocation.deadline);
             let keep: Arc<dyn Send + Sync> = Arc::clone(&self.pool) as _;
-            match worker.run(&task, Arc::clone(&host), keep).await {
+            match Worker::run(place, &task, Arc::clone(&host), keep).await {
                 Outcome::Ended(result) => return result,
                 Outcome::NotBegun(death) => last = Some(death),
             }

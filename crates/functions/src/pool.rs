@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use crate::error::FunctionError;
 use crate::settings::Spare;
-use crate::worker::{Keeper, Loaded, Worker, WorkerPlan, WorkerStartError};
+use crate::worker::{self, Keeper, Loaded, Worker, WorkerPlan, WorkerStartError};
 
 /// How long a worker may take to end by itself once it has nothing to do.
 const END_GRACE: Duration = Duration::from_secs(1);
@@ -42,7 +42,7 @@ struct State {
 
 /// What there is for a call.
 enum Found {
-    Worker(Arc<Worker>),
+    Place(worker::Place),
     /// One will be there, or free.
     Wait,
 }
@@ -65,8 +65,8 @@ impl Pool {
         Ok((pool, loaded))
     }
 
-    /// A worker that takes a call now. Waits for one if all are full.
-    pub(crate) async fn acquire(self: &Arc<Self>) -> Result<Arc<Worker>, FunctionError> {
+    /// A place for one call in a worker. Waits for one if all are full.
+    pub(crate) async fn acquire(self: &Arc<Self>) -> Result<worker::Place, FunctionError> {
         let since = Instant::now();
         loop {
             let changed = self.changed.notified();
@@ -74,7 +74,7 @@ impl Pool {
             // From here on no change is missed.
             changed.as_mut().enable();
             match self.find(since)? {
-                Found::Worker(worker) => return Ok(worker),
+                Found::Place(place) => return Ok(place),
                 Found::Wait => {}
             }
             let _place = self.queue()?;
@@ -93,16 +93,17 @@ impl Pool {
         let open = state.serving.iter().filter(|worker| worker.is_open());
         let least = open.map(|worker| (worker.in_flight(), worker)).min_by_key(|(calls, _)| *calls);
         if let Some((_, worker)) = least.filter(|(calls, _)| *calls < settings.calls_per_process) {
-            return Ok(Found::Worker(Arc::clone(worker)));
+            return Ok(Found::Place(worker.place()));
         }
         if state.serving.len() + state.starting >= settings.processes_max.max(1) {
             return Ok(Found::Wait);
         }
         if let Some(spare) = state.spare.take() {
-            state.serving.push(Arc::clone(&spare));
+            let place = spare.place();
+            state.serving.push(spare);
             drop(state);
             self.keep_spare();
-            return Ok(Found::Worker(spare));
+            return Ok(Found::Place(place));
         }
         state.starting += 1;
         drop(state);
@@ -110,9 +111,9 @@ impl Pool {
         Ok(Found::Wait)
     }
 
-    fn queue(&self) -> Result<Place<'_>, FunctionError> {
+    fn queue(&self) -> Result<Waiting<'_>, FunctionError> {
         let limit = self.plan.settings.queue_max;
-        let place = Place(&self.waiting);
+        let place = Waiting(&self.waiting);
         let measured = self.waiting.fetch_add(1, Ordering::Relaxed) + 1;
         if measured > limit {
             drop(place);
@@ -270,10 +271,10 @@ impl Drop for Pool {
     }
 }
 
-/// A place in the queue.
-struct Place<'a>(&'a AtomicUsize);
+/// A place among those who wait.
+struct Waiting<'a>(&'a AtomicUsize);
 
-impl Drop for Place<'_> {
+impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }

@@ -102,7 +102,7 @@ impl Runtime {
         let (settings, sockets) = (Arc::clone(&self.settings), self.sockets.path().to_path_buf());
         let of_workers = bundle.clone();
         let started =
-            Pool::start(|keeper| WorkerPlan { process, sockets, bundle: of_workers, settings, keeper, alive }).await;
+            Pool::start(|keeper| WorkerPlan { process, sockets, bundle: of_workers, settings, keeper, _alive: alive }).await;
         let (pool, loaded) = started.map_err(|error| match error {
             WorkerStartError::Faults(faults) => DeployError::Project(faults),
             WorkerStartError::Process(error) => DeployError::Deno(error.to_string()),

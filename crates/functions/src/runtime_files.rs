@@ -1,7 +1,8 @@
 //! The TypeScript that runs in workers, as part of this binary, and its place on disk.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -39,6 +40,8 @@ const FILES: &[(&str, &str)] = files!(
 );
 /// The module that is run.
 const MAIN: &str = "main.ts";
+/// Workers may run as another user.
+const READABLE: u32 = 0o644;
 /// Digits of the hash that names the folder.
 const NAME_DIGITS: usize = 16;
 
@@ -61,9 +64,10 @@ pub(crate) fn write(data: &Path) -> io::Result<PathBuf> {
         if fs::read(&path).is_ok_and(|found| found == text.as_bytes()) {
             continue;
         }
-        let part = folder.join(format!("{name}.{}", std::process::id()));
-        fs::write(&part, text)?;
-        fs::rename(&part, &path)?;
+        let mut part = tempfile::NamedTempFile::new_in(&folder)?;
+        part.write_all(text.as_bytes())?;
+        part.as_file().set_permissions(fs::Permissions::from_mode(READABLE))?;
+        part.persist(&path)?;
     }
     Ok(main)
 }

@@ -9,7 +9,7 @@ mod start;
 mod table;
 mod watch;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -58,9 +58,24 @@ pub(crate) struct Worker {
     /// When the last frame came, in milliseconds since it started.
     heard_ms: AtomicU64,
     served: AtomicU64,
+    /// Calls that have a place in it.
+    places: AtomicUsize,
     /// Wakes the supervision when the first call comes in.
     busy: tokio::sync::Notify,
     plan: Arc<WorkerPlan>,
+}
+
+/// A place for one call in a worker, from before it begins until after it ended.
+#[derive(Debug)]
+pub(crate) struct Place(Arc<Worker>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.places.fetch_sub(1, Ordering::Relaxed);
+        if let Some(keeper) = self.0.plan.keeper.upgrade() {
+            keeper.freed();
+        }
+    }
 }
 
 /// A call as a worker takes it.
@@ -107,9 +122,15 @@ pub(crate) enum Begun {
 }
 
 impl Worker {
-    /// Calls in flight.
+    /// Takes a place for one call.
+    pub(crate) fn place(self: &Arc<Self>) -> Place {
+        self.places.fetch_add(1, Ordering::Relaxed);
+        Place(Arc::clone(self))
+    }
+
+    /// Calls that have a place in it.
     pub(crate) fn in_flight(&self) -> usize {
-        self.table.lock().entries.len()
+        self.places.load(Ordering::Relaxed)
     }
 
     /// Whether it takes further calls.
@@ -133,10 +154,22 @@ impl Worker {
     }
 
     /// Runs one call to its end. `keep` is held until then, and until the end of a streamed output.
-    pub(crate) async fn run(self: &Arc<Self>, task: &Task, host: Arc<dyn Host>, keep: Arc<dyn Send + Sync>) -> Outcome {
-        let (sender, mut reply) = oneshot::channel();
+    pub(crate) async fn run(place: Place, task: &Task, host: Arc<dyn Host>, keep: Arc<dyn Send + Sync>) -> Outcome {
+        let this = &Arc::clone(&place.0);
+        this.run_in(place, task, host, keep).await
+    }
+
+    async fn run_in(
+        self: &Arc<Self>,
+        place: Place,
+        task: &Task,
+        host: Arc<dyn Host>,
+        keep: Arc<dyn Send + Sync>,
+    ) -> Outcome {
+        let (reply_to, mut reply) = oneshot::channel();
         let begun = Instant::now();
-        let Some(id) = self.begin(task, host, sender) else {
+        let entry = Entry::new(place, Arc::clone(&task.function), host, reply_to);
+        let Some(id) = self.begin(task, entry) else {
             return Outcome::NotBegun(self.death_or("the process is ending"));
         };
         let mut abort = AbortOnDrop { worker: self, id: Some(id) };
@@ -154,7 +187,7 @@ impl Worker {
         self.conclude(id, task, begun, answer, keep)
     }
 
-    fn begin(&self, task: &Task, host: Arc<dyn Host>, reply: oneshot::Sender<Reply>) -> Option<u32> {
+    fn begin(&self, task: &Task, entry: Entry) -> Option<u32> {
         let mut table = self.table.lock();
         if table.closed {
             return None;
@@ -164,7 +197,7 @@ impl Worker {
             self.busy.notify_one();
         }
         let id = table.next_id();
-        table.entries.insert(id, Entry::new(Arc::clone(&task.function), host, reply));
+        table.entries.insert(id, entry);
         // Under the lock, so that calls begin in the order of their ids: see `Evidence::last_begun`.
         self.link.send(Kind::Invoke, id, &task.head, &task.input, urgency);
         self.served.fetch_add(1, Ordering::Relaxed);
@@ -330,9 +363,6 @@ impl Worker {
         let mut entry = entry;
         last(&mut entry);
         entry.roll_back();
-        if let Some(keeper) = self.plan.keeper.upgrade() {
-            keeper.freed();
-        }
     }
 
     fn take_log(&self, frame: &Frame) -> Result<(), String> {

@@ -63,6 +63,12 @@ of_model! {
     KeyId = flux_model::KeyId;
     /// Where in an execution something happened.
     NodePath = flux_model::NodePath;
+    /// A method that a function answers to.
+    Method = flux_triggers::route::Method;
+    /// Who may call a function.
+    Auth = flux_triggers::function::Auth;
+    /// When the caller of a function is answered.
+    AnswerWhen = flux_triggers::function::AnswerWhen;
 }
 
 /// Puts the schemas of the model into the document.

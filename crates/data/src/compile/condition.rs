@@ -82,10 +82,8 @@ impl Writer {
                     Membership::In => " = ANY(",
                     Membership::NotIn => " <> ALL(",
                 });
-                let hex = |text: Arc<str>| match column.kind {
-                    ColumnKind::Bytes => Arc::from(format!("\\x{text}")),
-                    _ => text,
-                };
+                let is_bytes = column.kind == ColumnKind::Bytes;
+                let hex = |text: Arc<str>| if is_bytes { Arc::from(format!("\\x{text}")) } else { text };
                 self.place(Parameter::Texts(values.iter().map(|value| text_of(value).map(hex)).collect()));
                 self.push("::text[]::");
                 self.push(&column.cast);

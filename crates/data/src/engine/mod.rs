@@ -201,10 +201,8 @@ impl Database {
     async fn prepare(&self, context: &Context, query: &Query) -> Result<Prepared, DataError> {
         let schema = self.schema().await?;
         let prepared = self.prepare_with(&schema, context, query);
-        let may_be_old =
-            self.shared.schema.read().as_ref().is_none_or(|known| known.read_at.elapsed() > SCHEMA_AGE_MIN);
         match prepared {
-            Err(DataError::Query { .. }) if may_be_old => {
+            Err(DataError::Query { .. }) if self.schema_may_be_old() => {
                 let schema = self.read_schema().await?;
                 self.prepare_with(&schema, context, query)
             }
@@ -238,9 +236,13 @@ impl Database {
         answer(kept, CacheStatus::Off, began, shape)
     }
 
+    fn schema_may_be_old(&self) -> bool {
+        self.shared.schema.read().as_ref().is_none_or(|known| known.read_at.elapsed() > SCHEMA_AGE_MIN)
+    }
+
     /// Forgets the schema if the database does not know what the schema has.
     fn checked<T>(&self, done: Result<T, DataError>) -> Result<T, DataError> {
-        if matches!(done, Err(DataError::Database { .. })) {
+        if matches!(done, Err(DataError::Database { .. })) && self.schema_may_be_old() {
             *self.shared.schema.write() = None;
         }
         done

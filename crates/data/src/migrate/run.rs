@@ -9,6 +9,7 @@ use super::script::{Part, parts};
 use super::state::{Recorded, pending};
 use super::{MigrateMode, Migration, MigrationReport};
 use crate::engine::postgres::{LOCK, failed};
+use crate::engine::sqlite::said;
 use crate::engine::{Backend, Database};
 use crate::{Context, DataError};
 
@@ -124,14 +125,10 @@ fn migrate_files_sqlite(
 
 fn run_sqlite(connection: &Connection, migration: &Migration, part: Part<'_>) -> Result<(), DataError> {
     let failed = |error: rusqlite::Error| {
-        let (offset, message) = match &error {
-            rusqlite::Error::SqlInputError { msg, offset, .. } => {
-                (usize::try_from(*offset).unwrap_or(0), msg.clone())
-            }
-            rusqlite::Error::SqliteFailure(_, Some(message)) => (0, message.clone()),
-            other => (0, other.to_string()),
-        };
-        DataError::Migration { file: migration.name.clone(), line: part.line_at(offset), message }
+        // Where SQLite does not say where, the statement's first line has to do.
+        let offset = if let rusqlite::Error::SqlInputError { offset, .. } = &error { *offset } else { 0 };
+        let line = part.line_at(usize::try_from(offset).unwrap_or(0));
+        DataError::Migration { file: migration.name.clone(), line, message: said(&error) }
     };
     let mut statement = connection.prepare(part.sql).map_err(failed)?;
     let mut rows = statement.query([]).map_err(failed)?;

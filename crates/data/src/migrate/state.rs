@@ -122,8 +122,9 @@ mod tests {
         check(&[one.clone(), two.clone()], &[], Ok(&["1.sql", "2.sql"]));
         check(&[one.clone(), two.clone()], &[record("1.sql", "a")], Ok(&["2.sql"]));
         check(&[file("1.sql", "a\r\n")], &[record("1.sql", "a\n")], Ok(&[]));
-        check(&[one.clone()], &[record("1.sql", "x")], Err("1.sql was applied at 1970"));
-        check(&[one.clone()], &[record("0.sql", "x"), record("1.sql", "a")], Err("0.sql was applied"));
+        let alone = std::slice::from_ref(&one);
+        check(alone, &[record("1.sql", "x")], Err("1.sql was applied at 1970"));
+        check(alone, &[record("0.sql", "x"), record("1.sql", "a")], Err("0.sql was applied"));
         check(&[one, two], &[record("2.sql", "b")], Err("1.sql is new, but comes before"));
     }
 }

@@ -9,7 +9,7 @@ use crate::DataError;
 use crate::context::Access;
 use crate::nearest::suggestion;
 use crate::place::Place;
-use crate::policy::TableRule;
+use crate::policy::{TableRule, refusal};
 use crate::query::{Columns, Operation};
 use crate::schema::{Column, Table, TableKind};
 
@@ -19,6 +19,8 @@ pub(super) struct Ground<'a> {
     pub table: &'a Table,
     /// The rule of the caller's role, where roles are restricted.
     pub rule: Option<&'a TableRule>,
+    /// The caller's role, for errors.
+    pub role: &'a str,
     /// The tenant's column, where the table has it and the caller is not Flux itself.
     pub tenancy: Option<Tenancy<'a>>,
     /// The rows that exist for the role.
@@ -43,8 +45,9 @@ impl<'a> Planner<'a> {
         if table.kind == TableKind::View && !is_read {
             return Err(DataError::query(place.member("table"), format!("`{name}` is a view and only read")));
         }
-        let mut ground = Ground { table, rule: None, tenancy: None, rows: None };
+        let mut ground = Ground { table, rule: None, role: "", tenancy: None, rows: None };
         let Access::Claims(claims) = self.scene.access else { return Ok(ground) };
+        ground.role = claims.role().unwrap_or_default();
         ground.rule = self.scene.policy.rule(claims.role(), name, operation, place)?;
         ground.tenancy = self.tenancy(table, place)?;
         if let Some(filter) = ground.rule.and_then(|rule| rule.rows.as_ref()) {
@@ -136,6 +139,18 @@ impl<'a> Ground<'a> {
         }
     }
 
+    /// The columns that a change answers with: reading them needs the right to read.
+    pub(super) fn returned(
+        &self,
+        columns: &Columns,
+        place: &Place<'_>,
+    ) -> Result<Vec<&'a Column>, DataError> {
+        if self.rule.is_some_and(|rule| !rule.operations.contains(&Operation::Select)) {
+            return Err(refusal(self.role, Operation::Select, &self.table.name, place));
+        }
+        self.answer(columns, place)
+    }
+
     fn may_read(&self, column: &Column) -> bool {
         let columns = self.rule.and_then(|rule| rule.columns.as_ref());
         columns.is_none_or(|columns| columns.contains(&column.name))
@@ -156,11 +171,11 @@ pub(super) fn check_written(
     value: &Value,
     place: &Place<'_>,
 ) -> Result<(), DataError> {
-    match value {
-        Value::Null if column.nullable => Ok(()),
-        Value::Null => {
-            Err(DataError::query(place, format!("{}.{} may not be null", table.name, column.name)))
-        }
-        value => check_value(table, column, value, place),
+    if !value.is_null() {
+        return check_value(table, column, value, place);
+    }
+    match column.nullable {
+        true => Ok(()),
+        false => Err(DataError::query(place, format!("{}.{} may not be null", table.name, column.name))),
     }
 }

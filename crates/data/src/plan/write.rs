@@ -108,7 +108,7 @@ impl<'a> Planner<'a> {
                 for name in names {
                     let column = ground.writable(name, &place)?;
                     if columns.iter().all(|given| given.name != column.name) {
-                        return Err(DataError::query(&place, format!("`{name}` is not in values")));
+                        return Err(DataError::query(place, format!("`{name}` is not in values")));
                     }
                     update.push(column);
                 }
@@ -203,7 +203,7 @@ fn finish<'a>(
 ) -> Result<WritePlan<'a>, DataError> {
     let root = Place::root("");
     let place = root.member("returning");
-    let returning = returning.map(|columns| ground.answer(columns, &place)).transpose()?;
+    let returning = returning.map(|columns| ground.returned(columns, &place)).transpose()?;
     let (table, tenancy) = (ground.table, ground.tenancy.clone());
     Ok(WritePlan { table, operation, change, guard, tenancy, returning })
 }

@@ -142,7 +142,7 @@ fn branches(value: &Value, place: &Place<'_>, depth: u32) -> Result<Vec<Filter>,
     for (index, item) in items.iter().enumerate() {
         let place = place.element(index);
         let filter = conditions(item, &place, depth - 1)?;
-        filters.push(filter.ok_or_else(|| DataError::query(&place, "is an empty condition"))?);
+        filters.push(filter.ok_or_else(|| DataError::query(place, "is an empty condition"))?);
     }
     Ok(filters)
 }

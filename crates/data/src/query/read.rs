@@ -403,96 +403,93 @@ mod tests {
         assert_eq!(error, expected, "{json}");
     }
 
+    const REFUSED: &[(&str, &str)] = &[
+        ("[]", "query: expected an object, found array "),
+        ("{}", "table: is missing"),
+        (r#"{"table":7}"#, "table: expected a text, found number 7"),
+        (
+            r#"{"table":"a","operation":"selct"}"#,
+            "operation: unknown operation `selct`; did you mean `select`?",
+        ),
+        (r#"{"table":"a","were":{}}"#, "were: unknown member `were`; did you mean `where`?"),
+        (r#"{"table":"a","set":{}}"#, "set: does not go with operation select"),
+        (
+            r#"{"table":"a","where":{"total":{"gtt":1}}}"#,
+            "where.total.gtt: unknown operator `gtt`; did you mean `gt`?",
+        ),
+        (r#"{"table":"a","where":{"total":{}}}"#, "where.total: names no operator; write {\"eq\": value}"),
+        (
+            r#"{"table":"a","where":{"id":[1]}}"#,
+            "where.id: a list is not one value; write {\"id\": {\"in\": […]}}",
+        ),
+        (r#"{"table":"a","where":{"id":{"in":3}}}"#, "where.id.in: expected a list, found number 3"),
+        (
+            r#"{"table":"a","where":{"id":{"in":[1,null]}}}"#,
+            "where.id.in[1]: null is in no list; use isNull beside it",
+        ),
+        (
+            r#"{"table":"a","where":{"id":{"between":[1]}}}"#,
+            "where.id.between: expected a list of two values, found array ",
+        ),
+        (
+            r#"{"table":"a","where":{"id":{"gt":null}}}"#,
+            "where.id.gt: null is neither greater, less nor contained; use isNull",
+        ),
+        (
+            r#"{"table":"a","where":{"id":{"isNull":1}}}"#,
+            "where.id.isNull: expected true or false, found number 1",
+        ),
+        (r#"{"table":"a","where":{"or":[]}}"#, "where.or: needs at least one condition"),
+        (r#"{"table":"a","where":{"or":[{}]}}"#, "where.or[0]: is an empty condition"),
+        (r#"{"table":"a","where":{"not":{}}}"#, "where.not: an empty condition cannot be negated"),
+        (r#"{"table":"a","limit":5001}"#, "limit: 5001 is over ROWS_MAX = 5000"),
+        (
+            r#"{"table":"a","limit":-1}"#,
+            "limit: expected a whole number that is not negative, found number -1",
+        ),
+        (
+            r#"{"table":"a","limit":"1; DROP TABLE a"}"#,
+            "limit: expected a whole number that is not negative, found string 1; DROP TABLE a",
+        ),
+        (r#"{"table":"a","offset":1,"cursor":"x"}"#, "cursor: does not go with offset"),
+        (r#"{"table":"a","columns":["id","id"]}"#, "columns[1]: `id` is there twice"),
+        (r#"{"table":"a","order":{"id":"up"}}"#, "order.id: unknown direction `up`; known are asc, desc"),
+        (
+            r#"{"table":"a","operation":"update","set":{"b":1}}"#,
+            "where: is missing or empty: to update every row, say \"all\": true",
+        ),
+        (
+            r#"{"table":"a","operation":"delete","where":{}}"#,
+            "where: is missing or empty: to delete every row, say \"all\": true",
+        ),
+        (
+            r#"{"table":"a","operation":"delete","where":{"b":1},"all":true}"#,
+            "all: does not go with where: it means every row",
+        ),
+        (r#"{"table":"a","operation":"insert","values":[]}"#, "values: holds no row"),
+        (
+            r#"{"table":"a","operation":"insert","values":[{},3]}"#,
+            "values[1]: expected an object with a member per column, found number 3",
+        ),
+        (r#"{"table":"a","where":{"__proto__":{"eq":1}}}"#, "where.__proto__: is not allowed as a key"),
+        (
+            r#"{"table":"a","operation":"insert","values":{"data":{"constructor":1}}}"#,
+            "values.data.constructor: is not allowed as a key",
+        ),
+        (
+            r#"{"table":"a","operation":"aggregate","aggregate":{"t":{"smu":"b"}}}"#,
+            "aggregate.t.smu: unknown function `smu`; did you mean `sum`?",
+        ),
+        (
+            r#"{"table":"a","operation":"aggregate","aggregate":{"t":{"sum":"*"}}}"#,
+            "aggregate.t.sum: only count takes \"*\"",
+        ),
+        (r#"{"table":"a","cache":{"ttl":5}}"#, "cache.ttl: unknown member `ttl`; known are ttl_ms"),
+    ];
+
     #[test]
     fn errors_name_the_place_the_value_and_the_nearest_name() {
-        for (json, expected) in [
-            ("[]", "query: expected an object, found array "),
-            ("{}", "table: is missing"),
-            (r#"{"table":7}"#, "table: expected a text, found number 7"),
-            (
-                r#"{"table":"a","operation":"selct"}"#,
-                "operation: unknown operation `selct`; did you mean `select`?",
-            ),
-            (r#"{"table":"a","were":{}}"#, "were: unknown member `were`; did you mean `where`?"),
-            (r#"{"table":"a","set":{}}"#, "set: does not go with operation select"),
-            (
-                r#"{"table":"a","where":{"total":{"gtt":1}}}"#,
-                "where.total.gtt: unknown operator `gtt`; did you mean `gt`?",
-            ),
-            (
-                r#"{"table":"a","where":{"total":{}}}"#,
-                "where.total: names no operator; write {\"eq\": value}",
-            ),
-            (
-                r#"{"table":"a","where":{"id":[1]}}"#,
-                "where.id: a list is not one value; write {\"id\": {\"in\": […]}}",
-            ),
-            (r#"{"table":"a","where":{"id":{"in":3}}}"#, "where.id.in: expected a list, found number 3"),
-            (
-                r#"{"table":"a","where":{"id":{"in":[1,null]}}}"#,
-                "where.id.in[1]: null is in no list; use isNull beside it",
-            ),
-            (
-                r#"{"table":"a","where":{"id":{"between":[1]}}}"#,
-                "where.id.between: expected a list of two values, found array ",
-            ),
-            (
-                r#"{"table":"a","where":{"id":{"gt":null}}}"#,
-                "where.id.gt: null is neither greater, less nor contained; use isNull",
-            ),
-            (
-                r#"{"table":"a","where":{"id":{"isNull":1}}}"#,
-                "where.id.isNull: expected true or false, found number 1",
-            ),
-            (r#"{"table":"a","where":{"or":[]}}"#, "where.or: needs at least one condition"),
-            (r#"{"table":"a","where":{"or":[{}]}}"#, "where.or[0]: is an empty condition"),
-            (r#"{"table":"a","where":{"not":{}}}"#, "where.not: an empty condition cannot be negated"),
-            (r#"{"table":"a","limit":5001}"#, "limit: 5001 is over ROWS_MAX = 5000"),
-            (
-                r#"{"table":"a","limit":-1}"#,
-                "limit: expected a whole number that is not negative, found number -1",
-            ),
-            (
-                r#"{"table":"a","limit":"1; DROP TABLE a"}"#,
-                "limit: expected a whole number that is not negative, found string 1; DROP TABLE a",
-            ),
-            (r#"{"table":"a","offset":1,"cursor":"x"}"#, "cursor: does not go with offset"),
-            (r#"{"table":"a","columns":["id","id"]}"#, "columns[1]: `id` is there twice"),
-            (r#"{"table":"a","order":{"id":"up"}}"#, "order.id: unknown direction `up`; known are asc, desc"),
-            (
-                r#"{"table":"a","operation":"update","set":{"b":1}}"#,
-                "where: is missing or empty: to update every row, say \"all\": true",
-            ),
-            (
-                r#"{"table":"a","operation":"delete","where":{}}"#,
-                "where: is missing or empty: to delete every row, say \"all\": true",
-            ),
-            (
-                r#"{"table":"a","operation":"delete","where":{"b":1},"all":true}"#,
-                "all: does not go with where: it means every row",
-            ),
-            (r#"{"table":"a","operation":"insert","values":[]}"#, "values: holds no row"),
-            (
-                r#"{"table":"a","operation":"insert","values":[{},3]}"#,
-                "values[1]: expected an object with a member per column, found number 3",
-            ),
-            (r#"{"table":"a","where":{"__proto__":{"eq":1}}}"#, "where.__proto__: is not allowed as a key"),
-            (
-                r#"{"table":"a","operation":"insert","values":{"data":{"constructor":1}}}"#,
-                "values.data.constructor: is not allowed as a key",
-            ),
-            (
-                r#"{"table":"a","operation":"aggregate","aggregate":{"t":{"smu":"b"}}}"#,
-                "aggregate.t.smu: unknown function `smu`; did you mean `sum`?",
-            ),
-            (
-                r#"{"table":"a","operation":"aggregate","aggregate":{"t":{"sum":"*"}}}"#,
-                "aggregate.t.sum: only count takes \"*\"",
-            ),
-            (r#"{"table":"a","cache":{"ttl":5}}"#, "cache.ttl: unknown member `ttl`; known are ttl_ms"),
-        ] {
-            check_refused(json, expected);
-        }
+        REFUSED.iter().for_each(|(json, expected)| check_refused(json, expected));
     }
 
     #[test]

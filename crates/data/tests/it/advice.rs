@@ -120,6 +120,6 @@ async fn the_graph_shows_suggestions(kind: Kind) {
     assert!(orders.get("rows").unwrap().as_i64().unwrap() >= 4_000, "{orders}");
     let suggested = orders.get("suggestions").unwrap().at(0).unwrap();
     assert_eq!(suggested.get("columns").unwrap().to_json(), r#"["customer_id"]"#);
-    let declared = typings(&*stage.database.schema().await.unwrap());
+    let declared = typings(&stage.database.schema().await.unwrap());
     assert!(declared.contains("include: { customer: { one: \"customers\" }; "), "{declared}");
 }

@@ -159,7 +159,7 @@ fn normalised(value: serde_json::Value) -> serde_json::Value {
         serde_json::Value::Object(members) => {
             members.into_iter().map(|(name, value)| (name, normalised(value))).collect()
         }
-        other => other,
+        serde_json::Value::Null | serde_json::Value::Bool(_) | serde_json::Value::String(_) => value,
     }
 }
 

@@ -42,6 +42,8 @@ pub(super) struct Boundary {
     /// How many functions called each other above this one.
     depth: u32,
     record: Arc<Recorder>,
+    /// How long the attempt may take.
+    limit: Duration,
     databases: Databases,
     /// The secrets that the function was given, to be masked in what is recorded.
     known: ContentMasker,
@@ -73,6 +75,7 @@ impl Boundary {
             user,
             depth: 0,
             record,
+            limit: task.timeout,
             databases,
             known: ContentMasker::default(),
             spans,
@@ -101,7 +104,9 @@ impl Boundary {
             HostCall::Fetch(request) => {
                 let (egress, tenant) = (&self.runner.shared.lasting.egress, self.runner.facts.tenant);
                 let recording = (&self.known, Arc::clone(&self.record), site);
-                return fetch::send(egress, tenant, request, recording).await.map(Answer::Response);
+                return fetch::send(egress, tenant, (request, self.limit), recording)
+                    .await
+                    .map(Answer::Response);
             }
             HostCall::DbQuery { query, transaction } => {
                 let context = database::context(&self.runner, index, timed.started_at());
@@ -147,6 +152,7 @@ impl Boundary {
                 user: self.user.clone(),
                 depth: self.depth + 1,
                 record: Arc::clone(&self.record),
+                limit: self.limit,
                 databases: Databases::new(&self.runner, &self.user),
                 known: self.known.clone(),
                 spans: Mutex::default(),

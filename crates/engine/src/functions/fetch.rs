@@ -1,6 +1,7 @@
 //! `fetch` of a function: through egress like everything else, body by body as it comes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use flux_egress::{BodyStream, ContentMasker, Opened, Recording, Redirects, Request, SecretScope};
 use flux_functions::{Body, FetchRequest, FetchResponse, HostError, Redirect, Redirected};
@@ -12,15 +13,28 @@ use futures::{StreamExt, TryStreamExt};
 
 use super::boundary::seen;
 
+/// Headers that belong to the connection, not to the request: what a browser leaves out as well.
+const OF_THE_CONNECTION: [&str; 9] = [
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "keep-alive",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
 /// Sends the request; gives the head of the answer, and its body to be read. The call is recorded
 /// when that body has ended.
 pub(super) async fn send(
     egress: &flux_egress::Egress,
     tenant: Tenant,
-    request: FetchRequest,
+    (request, limit): (FetchRequest, Duration),
     (known, record, site): (&ContentMasker, Arc<Recorder>, Option<String>),
 ) -> Result<FetchResponse, HostError> {
-    let request = translated(request);
+    let request = Request { timeout: Some(limit), ..translated(request) };
     let recording = Recording::new(known.clone(), move |call| {
         record.called(BoundaryCall { site, ..call });
     });
@@ -43,6 +57,8 @@ fn translated(request: FetchRequest) -> Request {
         Redirect::Error => Redirects::Error,
         Redirect::Manual => Redirects::Manual,
     };
+    let headers =
+        headers.into_iter().filter(|(name, _)| !OF_THE_CONNECTION.contains(&name.as_str())).collect();
     Request { headers, body, redirects, ..Request::new(method, url) }
 }
 

@@ -7,8 +7,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Answer, DEV, Project, Server, eventually, flux, request};
 
-const MIGRATION: &str =
-    "CREATE TABLE orders (id INTEGER PRIMARY KEY, customer TEXT NOT NULL, total REAL NOT NULL);";
+const MIGRATION: &str = include_str!("orders.sql");
 
 const CREATE_ORDER: &str = r#"
 export default {

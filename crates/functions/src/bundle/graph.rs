@@ -169,7 +169,7 @@ impl Reading<'_> {
         } else if is_package(asked) || resolved.starts_with("npm:") {
             self.graph.packages.insert(asked.to_owned());
         } else {
-            let why = resolution.error.as_deref().unwrap_or("it cannot be resolved");
+            let why = resolution.error.as_deref().unwrap_or("it is no file, no package and no module of Node");
             self.fault(file, resolution, format!("`{asked}`: {why}"), None);
         }
     }

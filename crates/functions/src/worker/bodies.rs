@@ -47,7 +47,7 @@ impl Grants {
             return;
         }
         self.taken.store(0, Ordering::Relaxed);
-        let head = serde_json::json!({ "bytes": taken }).to_string();
+        let head = serde_json::to_vec(&Credit { bytes: taken }).expect("a number is JSON");
         let mut table = self.worker.table.lock();
         if let Some(sink) = table.sinks.get_mut(&self.id) {
             sink.window += taken;
@@ -56,7 +56,7 @@ impl Grants {
             entry.grant(taken);
         }
         drop(table);
-        self.worker.link.send(Kind::Credit, self.id, head.as_bytes(), b"", Urgency::Busy);
+        self.worker.link.send(Kind::Credit, self.id, &head, b"", Urgency::Busy);
     }
 }
 
@@ -191,10 +191,4 @@ impl Worker {
 /// What the worker may be sent of one body before it grants more.
 pub(super) fn first_credit() -> Arc<Semaphore> {
     Arc::new(Semaphore::new(WINDOW_BYTES))
-}
-
-/// The head of a grant, for tests of the format.
-#[cfg(test)]
-pub(super) fn credit_head(bytes: usize) -> String {
-    serde_json::to_string(&Credit { bytes }).unwrap()
 }

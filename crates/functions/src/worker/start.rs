@@ -1,7 +1,7 @@
 //! Starting a worker: process, handshake, bundle.
 
 use std::path::PathBuf;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -33,7 +33,7 @@ pub(crate) struct WorkerPlan {
     pub(crate) settings: Arc<Settings>,
     pub(crate) keeper: Weak<dyn Keeper>,
     /// Dropped when the last worker has ended.
-    pub(crate) alive: tokio::sync::mpsc::Sender<()>,
+    pub(crate) _alive: tokio::sync::mpsc::Sender<()>,
 }
 
 impl std::fmt::Debug for dyn Keeper {
@@ -87,6 +87,7 @@ impl Worker {
             started: Instant::now(),
             heard_ms: AtomicU64::new(0),
             served: AtomicU64::new(0),
+            places: AtomicUsize::new(0),
             busy: tokio::sync::Notify::new(),
             plan,
         });

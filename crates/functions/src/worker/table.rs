@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::AbortHandle;
 
-use super::Reply;
+use super::{Place, Reply};
 use super::bodies::Sink;
 use crate::bundle::Bundle;
 use crate::faults;
@@ -41,6 +41,8 @@ pub(crate) struct Entry {
     /// Host calls so far that have no answer yet.
     pub(super) unanswered: usize,
     pub(super) transactions: BTreeSet<TransactionId>,
+    /// Given back with it.
+    _place: Place,
 }
 
 #[derive(Debug)]
@@ -75,7 +77,7 @@ impl Table {
 }
 
 impl Entry {
-    pub(super) fn new(function: Arc<str>, host: Arc<dyn Host>, reply: oneshot::Sender<Reply>) -> Self {
+    pub(super) fn new(place: Place, function: Arc<str>, host: Arc<dyn Host>, reply: oneshot::Sender<Reply>) -> Self {
         Self {
             function,
             host,
@@ -84,6 +86,7 @@ impl Entry {
             calls: Vec::new(),
             unanswered: 0,
             transactions: BTreeSet::new(),
+            _place: place,
         }
     }
 

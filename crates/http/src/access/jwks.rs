@@ -1,9 +1,9 @@
 //! The public keys of an issuer of tokens (JWK set, RFC 7517): fetched, kept for a while, and asked
 //! for anew when a token names a key that is not among them.
 //!
-//! One fetch at a time, and a pause before an issuer is asked in vain again. Keys that were fetched once are used until there
-//! are newer ones: an issuer that is down locks nobody out. A key is usable for one algorithm only,
-//! the one its own type says, whatever a token claims.
+//! One fetch at a time, and a pause before an issuer is asked in vain again. Keys that were fetched
+//! once are used until there are newer ones: an issuer that is down locks nobody out. A key is usable
+//! for one algorithm only, the one its own type says, whatever a token claims.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -11,14 +11,22 @@ use std::time::Duration;
 use flux_triggers::function::RateLimit;
 use parking_lot::Mutex;
 
-/// Callers that are remembered. Beyond these, those whose burst is whole again are forgotten.
+/// Callers that are remembered before those whose burst is whole again are forgotten.
 const CALLERS_MAX: usize = 100_000;
 
 /// Counts calls by key.
 #[derive(Debug)]
 pub(crate) struct Limiter<K> {
+    callers: Mutex<Callers<K>>,
+}
+
+#[derive(Debug)]
+struct Callers<K> {
     /// When the burst of a key is whole again: the theoretical arrival time.
-    whole_at: Mutex<HashMap<K, Duration>>,
+    whole_at: HashMap<K, Duration>,
+    /// How many there are when those who are whole again are forgotten. Twice what the last time left,
+    /// so that the work is shared by the calls in between.
+    forget_at: usize,
 }
 
 /// What a limit says to one call.
@@ -42,7 +50,8 @@ pub(crate) enum Pass {
 
 impl<K> Default for Limiter<K> {
     fn default() -> Self {
-        Self { whole_at: Mutex::default() }
+        let callers = Callers { whole_at: HashMap::new(), forget_at: CALLERS_MAX };
+        Self { callers: Mutex::new(callers) }
     }
 }
 
@@ -52,21 +61,28 @@ impl<K: Eq + Hash> Limiter<K> {
     pub(crate) fn count(&self, key: K, limit: RateLimit, now: Duration) -> Verdict {
         let burst = limit.burst.unwrap_or(limit.limit).max(1);
         let pause = Duration::from_millis(limit.period_ms) / limit.limit.max(1);
-        let mut callers = self.whole_at.lock();
-        if callers.len() >= CALLERS_MAX {
-            callers.retain(|_, whole_at| *whole_at > now);
-        }
-        let before = callers.get(&key).copied().unwrap_or_default().max(now);
+        let mut callers = self.callers.lock();
+        callers.forget(now);
+        let before = callers.whole_at.get(&key).copied().unwrap_or_default().max(now);
         let after = before + pause;
         let room = pause * burst;
         let too_early = (after - now).saturating_sub(room);
         if !too_early.is_zero() {
             return Verdict { pass: Pass::After(too_early), remaining: 0, whole_in: before - now };
         }
-        callers.insert(key, after);
+        callers.whole_at.insert(key, after);
         let left = (room - (after - now)).as_nanos().checked_div(pause.as_nanos()).unwrap_or_default();
         let remaining = u32::try_from(left).unwrap_or(u32::MAX).min(burst - 1);
         Verdict { pass: Pass::Yes, remaining, whole_in: after - now }
+    }
+}
+
+impl<K: Eq + Hash> Callers<K> {
+    fn forget(&mut self, now: Duration) {
+        if self.whole_at.len() >= self.forget_at {
+            self.whole_at.retain(|_, whole_at| *whole_at > now);
+            self.forget_at = CALLERS_MAX.max(2 * self.whole_at.len());
+        }
     }
 }
 
@@ -116,7 +132,12 @@ mod tests {
         for caller in 0..CALLERS_MAX {
             limiter.count(caller, limit(10, None), SECOND);
         }
-        limiter.count(CALLERS_MAX, limit(10, None), SECOND * 100);
-        assert_eq!(limiter.whole_at.lock().len(), 1);
+        limiter.count(CALLERS_MAX, limit(10, None), SECOND);
+        assert_eq!(limiter.callers.lock().forget_at, 2 * CALLERS_MAX, "nobody could be forgotten");
+        for caller in CALLERS_MAX + 1..2 * CALLERS_MAX {
+            limiter.count(caller, limit(10, None), SECOND);
+        }
+        limiter.count(0, limit(10, None), SECOND * 100);
+        assert_eq!(limiter.callers.lock().whole_at.len(), 1);
     }
 }

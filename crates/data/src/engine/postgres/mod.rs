@@ -40,6 +40,9 @@ pub(crate) struct Bounds {
     pub database_role: DatabaseRole,
 }
 
+/// A transaction holds one; the schema may have to be read meanwhile.
+const CONNECTIONS_MIN: usize = 2;
+
 /// What is locked while the engine's own tables are made or migrations run: a number of ours.
 pub(crate) const LOCK: i64 = 0x464C_5558_4441_5441;
 
@@ -53,7 +56,9 @@ impl Postgres {
             database_role: options.database_role,
         };
         let connector = Connector::new(url, options)?;
-        let pool = Pool::builder(connector).max_size(options.connections.max(1)).runtime(Runtime::Tokio1);
+        let pool = Pool::builder(connector)
+            .max_size(options.connections.max(CONNECTIONS_MIN))
+            .runtime(Runtime::Tokio1);
         // The connection that was used last has everything at hand, here and on the server.
         let pool = pool.queue_mode(QueueMode::Lifo).build().map_err(DataError::unavailable)?;
         let postgres = Self { pool, bounds };

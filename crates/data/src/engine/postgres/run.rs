@@ -12,9 +12,9 @@ use super::{Bounds, Session, failed};
 use crate::DataError;
 use crate::compile::{Parameter, Statement};
 use crate::context::Context;
-use crate::engine::History;
 use crate::engine::answer::Row;
 use crate::engine::steps::{Done, Steps};
+use crate::engine::{DatabaseRole, History};
 use crate::history::{Image, Record, TABLE};
 use crate::limits::ANSWER_BYTES_MAX;
 
@@ -89,6 +89,11 @@ pub(super) async fn change_within(
     };
     let done = steps.conclude(before, after)?;
     if bounds.history == History::Kept && !done.images.is_empty() {
+        if bounds.database_role == DatabaseRole::OfClaims {
+            // The caller's role needs no right to the history, and so cannot change it.
+            execute(session, "SET LOCAL ROLE NONE").await?;
+            session.forget_entry();
+        }
         let record = record(&done.images, context);
         rows(session, &record).await.map_err(|error| error.about(TABLE))?;
     }
@@ -98,9 +103,13 @@ pub(super) async fn change_within(
 /// Commits. If the connection breaks meanwhile, nobody here knows whether it happened.
 pub(super) async fn commit(session: &mut Session) -> Result<(), DataError> {
     let done = session.client.batch_execute("COMMIT").await;
-    done.map_err(|error| match failed("the transaction", &error) {
-        DataError::Unavailable { reason } => DataError::OutcomeUnknown { reason },
-        other => other,
+    done.map_err(|error| {
+        let error = failed("the transaction", &error);
+        if let DataError::Unavailable { reason } = error {
+            DataError::OutcomeUnknown { reason }
+        } else {
+            error
+        }
     })
 }
 

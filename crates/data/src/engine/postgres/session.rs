@@ -129,10 +129,8 @@ impl Session {
         if let Some(done) = done {
             self.end_work();
             // The server stops it by the same limit, and may be a moment faster.
-            return done.map_err(|error| match error {
-                DataError::Timeout { .. } => overdue,
-                other => other,
-            });
+            return done
+                .map_err(|error| if matches!(error, DataError::Timeout { .. }) { overdue } else { error });
         }
         let (canceller, tls) = (self.client.cancel_token(), self.tls.clone());
         tokio::spawn(async move {

@@ -48,10 +48,11 @@ pub(super) fn failed(table: &str, error: &rusqlite::Error) -> DataError {
 }
 
 /// SQLite's message without the statement, which rusqlite adds to some.
-fn said(error: &rusqlite::Error) -> String {
-    match error {
-        rusqlite::Error::SqliteFailure(_, Some(message)) => message.clone(),
-        rusqlite::Error::SqlInputError { msg, .. } => msg.clone(),
-        other => other.to_string(),
+pub(crate) fn said(error: &rusqlite::Error) -> String {
+    if let rusqlite::Error::SqliteFailure(_, Some(message))
+    | rusqlite::Error::SqlInputError { msg: message, .. } = error
+    {
+        return message.clone();
     }
+    error.to_string()
 }

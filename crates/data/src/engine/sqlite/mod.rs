@@ -7,6 +7,7 @@ mod run;
 mod seat;
 mod transaction;
 
+pub(crate) use failure::said;
 pub(crate) use run::select;
 pub(crate) use seat::Seat;
 pub(crate) use transaction::SqliteTransaction;

@@ -15,6 +15,7 @@ use crate::app::Shared;
 use crate::gateway::deployed::FUNCTION;
 use crate::moment::Moment;
 use crate::problem::{Problem, answered_by_problem};
+use crate::schema;
 
 /// The node type that calls a function.
 const CALL: &str = "function.call";
@@ -27,14 +28,13 @@ pub(crate) struct Function {
     /// The path on the gateway; a part in braces is a parameter.
     route: String,
     /// The methods it answers to.
-    #[schema(value_type = Vec<String>)]
+    #[schema(value_type = Vec<schema::Method>)]
     methods: Vec<Method>,
-    /// Who may call: `key` (a key of the project or a token of an issuer it trusts) or `none`
-    /// (everybody).
-    #[schema(value_type = String)]
+    /// Who may call.
+    #[schema(value_type = schema::Auth)]
     auth: Auth,
-    /// When a caller is answered: `output`, `durable_output` or `accepted`.
-    #[schema(value_type = String)]
+    /// When a caller is answered.
+    #[schema(value_type = schema::AnswerWhen)]
     answer: AnswerWhen,
     /// How long a caller waits for the answer, in milliseconds.
     timeout_ms: u64,
@@ -48,7 +48,6 @@ pub(crate) struct Function {
     /// The hash of its version.
     hash: String,
     /// When that was first published.
-    #[schema(value_type = Moment)]
     pub(super) published_at: Moment,
 }
 

@@ -79,10 +79,10 @@ pub(super) async fn call_function(State(app): State<Shared>, request: Request) -
         Ok(target) => target,
         Err(error) => return error.into_response(),
     };
-    let mut response = match preflight(&parts) {
-        Some(_) => target.preflight(&parts),
-        None => target.answer(&app, (&parts, body)).await,
-    };
+    if preflight(&parts).is_some() {
+        return target.preflight(&parts);
+    }
+    let mut response = target.answer(&app, (&parts, body)).await;
     target.allow_origin(&parts, &mut response);
     response
 }
@@ -115,7 +115,7 @@ impl FunctionTarget {
         }
     }
 
-    /// The answer to a browser that asks: what it may do is added by [`Self::allow_origin`].
+    /// Tells a browser whether the page may call.
     fn preflight(&self, parts: &Parts) -> Response {
         let Some((cors, origin)) = self.route.target.cors().zip(parts.headers.get(ORIGIN)) else {
             return wrong_method("this function", self.route.target.methods());
@@ -129,7 +129,6 @@ impl FunctionTarget {
     fn allow_origin(&self, parts: &Parts, response: &mut Response) {
         let Some(cors) = self.route.target.cors() else { return };
         match parts.headers.get(ORIGIN) {
-            Some(_) if preflight(parts).is_some() => {}
             Some(origin) => cors.answer(origin, response.headers_mut()),
             // A cache must not hand this answer to a page.
             None => {
