@@ -113,7 +113,7 @@ async fn unsupported_apis_say_what_to_use() {
         ("process.getBuiltinModule('vm').runInNewContext('1')", "cannot be replayed"),
         ("new (process.getBuiltinModule('worker_threads').Worker)('1', {eval: true})", "threads cannot be started"),
         ("process.getBuiltinModule('fs').readFileSync('/etc/hostname')", "functions have no files beyond their own bundle"),
-        ("throw process.getBuiltinModule('child_process').spawnSync('ls').error", "programs cannot be started"),
+        ("throw process.getBuiltinModule('child_process').spawnSync('ls').error", "spawnSync ls ENOENT"),
         ("await new Promise((_, no) => process.getBuiltinModule('net').connect(80, '127.0.0.1').on('error', no))", "use `fetch`"),
         ("await new Promise((_, no) => process.getBuiltinModule('http').get('http://127.0.0.1/').on('error', no))", "use `fetch`"),
         ("await crypto.subtle.generateKey({name: 'ECDSA', namedCurve: 'P-256'}, true, ['sign'])", "ctx.secrets.get"),
