@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use flux_functions::{
-    Answer, Call, Deployment, Host, HostError, Invocation, LogLine, ProjectFunctions, Runtime, Settings, Spare,
-    find_deno,
+    Answer, Call, Deployment, Host, HostError, Invocation, LogLine, ProjectFunctions, Runtime, Settings,
+    Spare, find_deno,
 };
 use futures::future::BoxFuture;
 
@@ -42,12 +42,25 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let deployment = runtime.prepare(bundle.clone()).await?;
 
     let mut times = round_trips(&deployment, "echo").await?;
-    println!("round trip, one in flight: p50 {} us, p99 {} us", part(&mut times, 0.5), part(&mut times, 0.99));
+    println!(
+        "round trip, one in flight: p50 {} us, p99 {} us",
+        part(&mut times, 0.5),
+        part(&mut times, 0.99)
+    );
     let mut times = round_trips(&deployment, "query").await?;
-    println!("round trip with one host call: p50 {} us, p99 {} us", part(&mut times, 0.5), part(&mut times, 0.99));
+    println!(
+        "round trip with one host call: p50 {} us, p99 {} us",
+        part(&mut times, 0.5),
+        part(&mut times, 0.99)
+    );
     for in_flight in [1, 16, 64] {
+        let before = cpu_ms(deployment.pids()[0])?;
         let (calls, mut times) = load(&deployment, in_flight).await?;
-        println!("{in_flight} in flight: {calls} calls/s, p50 {} us, p99 {} us", part(&mut times, 0.5), part(&mut times, 0.99));
+        let cpu = (cpu_ms(deployment.pids()[0])? - before) as f64 * 1e3 / times.len() as f64;
+        let (p50, p99) = (part(&mut times, 0.5), part(&mut times, 0.99));
+        println!(
+            "{in_flight} in flight: {calls} calls/s, p50 {p50} us, p99 {p99} us; {cpu:.1} us of Deno's processor time per call"
+        );
     }
 
     let mut starts = Vec::new();
@@ -82,7 +95,10 @@ async fn call(deployment: &Deployment, function: &str) -> Result<(), flux_functi
     deployment.invoke(Invocation::new(function, INPUT), Arc::new(NullHost)).await.map(|_| ())
 }
 
-async fn round_trips(deployment: &Deployment, function: &str) -> Result<Vec<u128>, flux_functions::FunctionError> {
+async fn round_trips(
+    deployment: &Deployment,
+    function: &str,
+) -> Result<Vec<u128>, flux_functions::FunctionError> {
     let mut times = Vec::with_capacity(ROUND_TRIPS);
     for round in 0..ROUND_TRIPS + ROUND_TRIPS / 4 {
         let begun = Instant::now();
@@ -139,7 +155,11 @@ async fn replacement(
         call(&deployment, "echo").await?;
         times.push(begun.elapsed().as_micros());
     }
-    println!("kill to answer of the replacement, {name}: p50 {} us, p95 {} us", part(&mut times, 0.5), part(&mut times, 0.95));
+    println!(
+        "kill to answer of the replacement, {name}: p50 {} us, p95 {} us",
+        part(&mut times, 0.5),
+        part(&mut times, 0.95)
+    );
     Ok(())
 }
 
@@ -162,6 +182,13 @@ async fn saved_to_served(runtime: &Runtime, project: &Path) -> Result<(), Box<dy
 fn part(values: &mut [u128], part: f64) -> u128 {
     values.sort_unstable();
     values[((values.len() - 1) as f64 * part) as usize]
+}
+
+/// Processor time of a process so far, in milliseconds; the kernel counts in steps of ten.
+fn cpu_ms(pid: u32) -> std::io::Result<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let fields = stat.rsplit_once(')').map(|(_, fields)| fields.split_whitespace().skip(11).take(2));
+    Ok(fields.into_iter().flatten().filter_map(|ticks| ticks.parse::<u64>().ok()).sum::<u64>() * 10)
 }
 
 fn pss(pid: u32, field: &str) -> std::io::Result<u64> {

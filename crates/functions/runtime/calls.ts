@@ -6,7 +6,7 @@ import type { Scopes } from "./scope.ts";
 import type { Stacks } from "./stacks.ts";
 import type { Streams } from "./streams.ts";
 import { FluxError } from "./thrown.ts";
-import { FRAME_BYTES_MAX, type Frame, KIND, type Outbox } from "./wire.ts";
+import { type Frame, FRAME_BYTES_MAX, KIND, type Outbox } from "./wire.ts";
 
 /** Host calls of one invocation that wait for an answer at the same time. */
 export const CALLS_WAITING_MAX = 1_000;
@@ -70,7 +70,11 @@ export function createHostCalls({ outbox, scopes, stacks, streams, clock }: Call
       throw new FluxError("invocation_ended", `${request.what}: the invocation it belongs to has ended`, undefined);
     }
     if (body !== undefined && body.length > FRAME_BYTES_MAX / (typeof body === "string" ? 3 : 1) - 65_536) {
-      throw new FluxError("body_too_large", `${request.what}: ${body.length} bytes or characters in one call are too many: stream it, or send it in parts`, 413);
+      throw new FluxError(
+        "body_too_large",
+        `${request.what}: ${body.length} bytes or characters in one call are too many: stream it, or send it in parts`,
+        413,
+      );
     }
     // Even numbers are the worker's, odd ones the host's.
     lastId = (lastId + 2) >>> 0;

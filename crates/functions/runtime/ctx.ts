@@ -192,7 +192,11 @@ function text(value: unknown, api: string, name: string): string {
 function refuseUnknown(api: string, options: object, known: string[]): void {
   for (const name of Object.keys(options ?? {})) {
     if (!known.includes(name)) {
-      throw new FluxError("config_unknown", `${api}: there is no option \`${name}\`; known are ${known.join(", ")}`, undefined);
+      throw new FluxError(
+        "config_unknown",
+        `${api}: there is no option \`${name}\`; known are ${known.join(", ")}`,
+        undefined,
+      );
     }
   }
 }

@@ -39,7 +39,13 @@ function installDate(millis: () => number): void {
     name: { value: "Date", configurable: true },
     length: { value: 7, configurable: true },
     prototype: { value: RealDate.prototype, writable: false },
-    now: { value: function now() { return millis(); }, writable: true, configurable: true },
+    now: {
+      value: function now() {
+        return millis();
+      },
+      writable: true,
+      configurable: true,
+    },
     parse: { value: RealDate.parse, writable: true, configurable: true },
     UTC: { value: RealDate.UTC, writable: true, configurable: true },
   });
@@ -54,9 +60,13 @@ function installPerformance(read: ReadClock, origin: ReadClock): void {
     const begun = origin();
     return (read() - begun) / 1000;
   };
-  define(prototype, "now", function (this: Performance) { return now(); });
+  define(prototype, "now", function (this: Performance) {
+    return now();
+  });
   Object.defineProperty(prototype, "timeOrigin", { get: () => origin() / 1000, configurable: true });
-  define(prototype, "toJSON", function (this: Performance) { return { timeOrigin: origin() / 1000 }; });
+  define(prototype, "toJSON", function (this: Performance) {
+    return { timeOrigin: origin() / 1000 };
+  });
   define(prototype, "mark", function (this: Performance, name: string, options?: PerformanceMarkOptions) {
     return mark.call(this, name, { startTime: now(), ...options });
   });

@@ -28,7 +28,11 @@ export function createFetch({ calls, streams, scopes, outbox }: FetchParts): Fet
     if (protocol === "data:" || protocol === "blob:") return await local()(request);
     const scope = scopes.current();
     if (scope === undefined) {
-      throw new FluxError("fetch_outside", "fetch works while a function is called, not while its module loads", undefined);
+      throw new FluxError(
+        "fetch_outside",
+        "fetch works while a function is called, not while its module loads",
+        undefined,
+      );
     }
     request.signal.throwIfAborted();
     const stream = streamOf(input, init, request);
@@ -50,7 +54,9 @@ export function createFetch({ calls, streams, scopes, outbox }: FetchParts): Fet
         abortable: true,
       });
     // A body that is all there is read first; it resolves without waiting for anything.
-    const sent = send(stream === null && request.body !== null ? new Uint8Array(await request.arrayBuffer()) : undefined);
+    const sent = send(
+      stream === null && request.body !== null ? new Uint8Array(await request.arrayBuffer()) : undefined,
+    );
     const { id } = sent;
     if (stream !== null) upload(id, stream);
     const onAbort = () => {

@@ -35,17 +35,27 @@ interface Declared {
 function read(exported: unknown, file: string): Declared {
   if (typeof exported === "function") return { handler: exported as Handler };
   const expected = "write `export default async (input, ctx) => …`, or `export default { input, output, handler }`";
-  if (exported === undefined) throw new FluxError("no_default_export", `${file} has no default export: ${expected}`, undefined);
+  if (exported === undefined) {
+    throw new FluxError("no_default_export", `${file} has no default export: ${expected}`, undefined);
+  }
   if (typeof exported !== "object" || exported === null) {
     throw new FluxError("no_handler", `the default export of ${file} is a ${typeof exported}: ${expected}`, undefined);
   }
   const { handler, input, output, ...rest } = exported as Record<string, unknown>;
   if (typeof handler !== "function") {
-    throw new FluxError("no_handler", `the default export of ${file} has no function \`handler\`: ${expected}`, undefined);
+    throw new FluxError(
+      "no_handler",
+      `the default export of ${file} has no function \`handler\`: ${expected}`,
+      undefined,
+    );
   }
   const [unknown] = Object.keys(rest);
   if (unknown !== undefined) {
-    throw new FluxError("config_unknown", `the default export of ${file} has a member \`${unknown}\`; known are input, output, handler`, undefined);
+    throw new FluxError(
+      "config_unknown",
+      `the default export of ${file} has a member \`${unknown}\`; known are input, output, handler`,
+      undefined,
+    );
   }
   return {
     handler: handler.bind(exported) as Handler,

@@ -93,7 +93,9 @@ function take({ kind, id, head, body }: Frame): void {
       return streams.onCredit(id, read<{ bytes: number }>(head).bytes);
     case KIND.abort:
       // Odd numbers are invocations, even ones are host calls whose request body is not wanted.
-      return id % 2 === 1 ? server.abort(id) : streams.stop(id, new TypeError("the answer came before the end of the body"));
+      return id % 2 === 1
+        ? server.abort(id)
+        : streams.stop(id, new TypeError("the answer came before the end of the body"));
     case KIND.ping:
       return pong(id);
     case KIND.hello:
@@ -107,7 +109,9 @@ function take({ kind, id, head, body }: Frame): void {
 
 /** A fault of the worker itself: its supervisor reads the last words. */
 function fault(error: unknown): never {
-  stderr.writeSync(new TextEncoder().encode(error instanceof Error ? `${error.message}\n${error.stack}` : String(error)));
+  stderr.writeSync(
+    new TextEncoder().encode(error instanceof Error ? `${error.message}\n${error.stack}` : String(error)),
+  );
   return exit(1);
 }
 

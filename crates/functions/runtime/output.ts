@@ -17,7 +17,10 @@ export function writeOutput(output: unknown): Written {
     return { reason: `output is a ${typeof output}` };
   }
   if (json.length > OUTPUT_CHARS_MAX) {
-    return { reason: `it has ${json.length} characters, at most ${OUTPUT_CHARS_MAX} (OUTPUT_CHARS_MAX); return a Response with a stream` };
+    return {
+      reason:
+        `it has ${json.length} characters, at most ${OUTPUT_CHARS_MAX} (OUTPUT_CHARS_MAX); return a Response with a stream`,
+    };
   }
   return { json };
 }

@@ -31,20 +31,37 @@ const STORES: Record<string, string> = {
 /** Members of `Deno` by what they are about. The first match counts. */
 const DENO: [RegExp, string][] = [
   [/^(connect|connectTls|startTls|resolveDns|createHttpClient|HttpClient)$/, `sockets cannot be opened; ${USE_FETCH}`],
-  [/^(listen|listenTls|listenDatagram|serve|serveHttp|upgradeWebSocket)$/, "every function has a route of its own already"],
+  [
+    /^(listen|listenTls|listenDatagram|serve|serveHttp|upgradeWebSocket)$/,
+    "every function has a route of its own already",
+  ],
   [/^(Command|ChildProcess|Process|run|spawn|spawnAndWait|spawnAndWaitSync|kill)$/, "programs cannot be started"],
   [/^(dlopen|Unsafe\w+)$/, "native libraries cannot be loaded; use WebAssembly"],
   [/^(openKv|cron)$/, "use `ctx.db`, or a flow with `trigger.schedule`"],
   [/^(addSignalListener|removeSignalListener)$/, "signals are not delivered to functions"],
   [/^(permissions|Permissions|PermissionStatus)$/, "permissions cannot be changed"],
   [/^(test|bench|lint|jupyter|internal|telemetry)$/, "it is not available in functions"],
-  [/^(pid|ppid|uid|gid|hostname|os\w+|loadavg|system\w+|network\w+|console\w+|mainModule|memoryUsage|cpuUsage)$/, "functions cannot look at the machine they run on"],
+  [
+    /^(pid|ppid|uid|gid|hostname|os\w+|loadavg|system\w+|network\w+|console\w+|mainModule|memoryUsage|cpuUsage)$/,
+    "functions cannot look at the machine they run on",
+  ],
   [/^(stdin|stdout|stderr|isatty)$/, "there is no terminal; use `ctx.log`"],
 ];
 const DENO_REST = `files cannot be reached; ${USE_DB}, or import what belongs to the function`;
 
 /** Members of `process` that act on the process or the machine. */
-const PROCESS = ["abort", "kill", "_kill", "chdir", "dlopen", "reallyExit", "setuid", "setgid", "_debugProcess", "umask"];
+const PROCESS = [
+  "abort",
+  "kill",
+  "_kill",
+  "chdir",
+  "dlopen",
+  "reallyExit",
+  "setuid",
+  "setgid",
+  "_debugProcess",
+  "umask",
+];
 
 export interface Refusals {
   scopes: Scopes;
@@ -114,10 +131,18 @@ type Process = Record<string, unknown> & {
 };
 
 function replaceProcess(process: Process, { scopes, onPrint }: Refusals, exit: (code?: unknown) => never): void {
-  for (const name of PROCESS) define(process, name, refusal(`process.${name}`, "functions cannot act on their process"));
+  for (const name of PROCESS) {
+    define(process, name, refusal(`process.${name}`, "functions cannot act on their process"));
+  }
   define(process, "exit", exit);
   define(process, "cwd", () => "/");
-  const output = { write: (text: unknown) => (onPrint(String(text)), true), isTTY: false, on() {}, once() {}, end() {} };
+  const output = {
+    write: (text: unknown) => (onPrint(String(text)), true),
+    isTTY: false,
+    on() {},
+    once() {},
+    end() {},
+  };
   const constant = { argv: ["deno", "function"], execArgv: [], stdout: output, stderr: output, stdin: undefined };
   for (const [name, value] of Object.entries(constant)) define(process, name, value);
   // Accessors that cannot be replaced, but be told what to say.

@@ -64,7 +64,12 @@ function describeError(error: Error, stacks: Stacks): ThrownError {
 function describeOther(thrown: unknown): ThrownError {
   const kind = thrown === null ? "null" : typeof thrown;
   const article = kind === "undefined" || kind === "null" ? "" : kind === "object" ? "an " : "a ";
-  return { name: `a thrown ${kind}`, message: cut(`${article}${kind} was thrown: ${show(thrown)}`), frames: [], causes: [] };
+  return {
+    name: `a thrown ${kind}`,
+    message: cut(`${article}${kind} was thrown: ${show(thrown)}`),
+    frames: [],
+    causes: [],
+  };
 }
 
 /** The message, with the way out where Deno refused something. */

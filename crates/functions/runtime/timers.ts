@@ -35,9 +35,15 @@ export function installTimers(scopes: Scopes, onThrown: (thrown: unknown) => voi
   function register(name: string, start: (ended: () => void) => object, clear: (timer: object) => void): object {
     const invocation = scopes.current()?.invocation;
     if (invocation === undefined) return start(() => {});
-    if (invocation.ended) throw new FluxError("invocation_ended", `${name}: the invocation it belongs to has ended`, undefined);
+    if (invocation.ended) {
+      throw new FluxError("invocation_ended", `${name}: the invocation it belongs to has ended`, undefined);
+    }
     if (invocation.timers.size >= TIMERS_MAX) {
-      throw new FluxError("execution_limit", `${name}: ${TIMERS_MAX} timers of this invocation are running, no more may (TIMERS_MAX)`, undefined);
+      throw new FluxError(
+        "execution_limit",
+        `${name}: ${TIMERS_MAX} timers of this invocation are running, no more may (TIMERS_MAX)`,
+        undefined,
+      );
     }
     const timer = start(() => invocation.timers.delete(end));
     const end = () => {
@@ -58,10 +64,11 @@ export function installTimers(scopes: Scopes, onThrown: (thrown: unknown) => voi
   const replacements = {
     setTimeout: (callback: unknown, ms?: number, ...args: unknown[]) => {
       const call = guarded(callback, "setTimeout");
-      const start = (ended: () => void) => real.setTimeout()(() => {
-        ended();
-        call(...args);
-      }, ms) as unknown as object;
+      const start = (ended: () => void) =>
+        real.setTimeout()(() => {
+          ended();
+          call(...args);
+        }, ms) as unknown as object;
       return register("setTimeout", start, (timer) => real.clearTimeout()(timer as unknown as Timer));
     },
     setInterval: (callback: unknown, ms?: number, ...args: unknown[]) => {
@@ -71,10 +78,11 @@ export function installTimers(scopes: Scopes, onThrown: (thrown: unknown) => voi
     },
     setImmediate: (callback: unknown, ...args: unknown[]) => {
       const call = guarded(callback, "setImmediate");
-      const start = (ended: () => void) => real.setImmediate()(() => {
-        ended();
-        call(...args);
-      }) as unknown as object;
+      const start = (ended: () => void) =>
+        real.setImmediate()(() => {
+          ended();
+          call(...args);
+        }) as unknown as object;
       return register("setImmediate", start, (timer) => real.clearImmediate()(timer));
     },
     clearTimeout: (timer: unknown) => clear(timer, (other) => real.clearTimeout()(other)),

@@ -75,7 +75,11 @@ impl Node {
             let text = String::from_utf8_lossy(text);
             NODE_HINTS.iter().any(|hint| text.contains(hint))
         };
-        if packages.is_some() || sources.values().any(|text| hints(text)) { Self::Reachable } else { Self::Unused }
+        if packages.is_some() || sources.values().any(|text| hints(text)) {
+            Self::Reachable
+        } else {
+            Self::Unused
+        }
     }
 }
 
@@ -153,9 +157,8 @@ pub(crate) fn open(place: &Place, id: &str) -> Result<Bundle, DeployError> {
     let folder = place.bundles().join(id);
     let text = fs::read(folder.join(MANIFEST)).ok().filter(|_| is_id);
     let text = text.ok_or_else(|| DeployError::Files(format!("there is no bundle `{id}`")))?;
-    let manifest: Manifest = serde_json::from_slice(&text).map_err(|error| {
-        DeployError::Files(format!("{}: {error}", folder.join(MANIFEST).display()))
-    })?;
+    let manifest: Manifest = serde_json::from_slice(&text)
+        .map_err(|error| DeployError::Files(format!("{}: {error}", folder.join(MANIFEST).display())))?;
     Ok(Bundle { id: BundleId(Arc::from(id)), folder, functions: manifest.functions, node: manifest.node })
 }
 
@@ -210,7 +213,12 @@ fn id_of(manifest: &str, sources: &Sources, import_map: Option<&str>) -> BundleI
     BundleId(Arc::from(hex::encode(hash.finalize())))
 }
 
-fn write(part: &Path, sources: &Sources, import_map: Option<&str>, packages: Option<&Path>) -> io::Result<()> {
+fn write(
+    part: &Path,
+    sources: &Sources,
+    import_map: Option<&str>,
+    packages: Option<&Path>,
+) -> io::Result<()> {
     fs::create_dir_all(part)?;
     for (name, bytes) in sources {
         let path = part.join(name);

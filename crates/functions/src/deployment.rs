@@ -48,7 +48,11 @@ impl Deployment {
             loaded.into_iter().map(|function| (function.name, (function.input, function.output))).collect();
         let functions = bundle.functions.iter().map(|declared| {
             let (input, output) = loaded.remove(&declared.name).unwrap_or_default();
-            FunctionInfo { declared: declared.clone(), input: input.map(Value::from), output: output.map(Value::from) }
+            FunctionInfo {
+                declared: declared.clone(),
+                input: input.map(Value::from),
+                output: output.map(Value::from),
+            }
         });
         Self { functions: functions.collect(), bundle, settings, pool }
     }
@@ -70,7 +74,10 @@ impl Deployment {
 
     /// The function of this name.
     pub fn function(&self, name: &str) -> Option<&FunctionInfo> {
-        self.functions.binary_search_by(|info| info.declared.name.as_str().cmp(name)).ok().map(|at| &self.functions[at])
+        self.functions
+            .binary_search_by(|info| info.declared.name.as_str().cmp(name))
+            .ok()
+            .map(|at| &self.functions[at])
     }
 
     /// The numbers of its processes: those that serve, then the spare.
@@ -89,7 +96,11 @@ impl Deployment {
     /// # Errors
     /// Why there is no output. A call that had not begun when its process ended was given to
     /// another one.
-    pub async fn invoke(&self, invocation: Invocation, host: Arc<dyn Host>) -> Result<Invoked, FunctionError> {
+    pub async fn invoke(
+        &self,
+        invocation: Invocation,
+        host: Arc<dyn Host>,
+    ) -> Result<Invoked, FunctionError> {
         let info = self.function(&invocation.function).ok_or_else(|| self.unknown(&invocation.function))?;
         if invocation.input.len() > VALUE_BYTES_MAX {
             let bytes = invocation.input.len();
@@ -124,8 +135,13 @@ impl Deployment {
     /// The shorter of the function's limit and what the caller's deadline leaves.
     fn time_limit(&self, info: &FunctionInfo, deadline: Option<Instant>) -> TimeLimit {
         let own = match info.declared.timeout_ms {
-            Some(ms) => TimeLimit { most: Duration::from_millis(ms), setting: "timeout_ms of the function in flux.json" },
-            None => TimeLimit { most: self.settings.timeout, setting: "functions.timeout_ms in flux-server.toml" },
+            Some(ms) => TimeLimit {
+                most: Duration::from_millis(ms),
+                setting: "timeout_ms of the function in flux.json",
+            },
+            None => {
+                TimeLimit { most: self.settings.timeout, setting: "functions.timeout_ms in flux-server.toml" }
+            }
         };
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         match left {

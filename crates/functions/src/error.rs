@@ -136,7 +136,9 @@ pub enum FunctionError {
         setting: &'static str,
     },
     /// The process used more memory than it may and was killed, or V8 gave up.
-    #[error("`{function}` was stopped: its process used {measured_mb} MiB of memory; the limit is {limit_mb} MiB ({setting})")]
+    #[error(
+        "`{function}` was stopped: its process used {measured_mb} MiB of memory; the limit is {limit_mb} MiB ({setting})"
+    )]
     Memory {
         /// The function.
         function: String,

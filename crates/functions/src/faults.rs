@@ -24,7 +24,8 @@ pub(crate) enum Death {
 /// The setting that bounds processor time.
 const CPU_SETTING: &str = "functions.cpu_ms in flux-server.toml";
 /// The setting that bounds memory.
-const MEMORY_SETTING: &str = "memory_mb of the function in flux.json, else functions.memory_mb in flux-server.toml";
+const MEMORY_SETTING: &str =
+    "memory_mb of the function in flux.json, else functions.memory_mb in flux-server.toml";
 /// What a call does that does not react.
 const KEEPS_PROCESSOR: &str = "It did not give up the processor, so its process was ended";
 
@@ -36,9 +37,12 @@ pub(crate) fn overdue(function: &Arc<str>, limit: &TimeLimit, measured: Duration
 pub(crate) fn from_death(death: &Death, function: &str) -> FunctionError {
     let function = function.to_owned();
     match death {
-        Death::Cpu { limit, measured } => {
-            FunctionError::Cpu { function, limit_ms: ms(*limit), measured_ms: ms(*measured), setting: CPU_SETTING }
-        }
+        Death::Cpu { limit, measured } => FunctionError::Cpu {
+            function,
+            limit_ms: ms(*limit),
+            measured_ms: ms(*measured),
+            setting: CPU_SETTING,
+        },
         Death::Memory { limit_mb, measured_mb } => FunctionError::Memory {
             function,
             limit_mb: *limit_mb,
@@ -67,7 +71,12 @@ pub(crate) fn from_death(death: &Death, function: &str) -> FunctionError {
 }
 
 /// The error of a call that the worker gave up because its time was over.
-pub(crate) fn timeout(function: &str, limit: &TimeLimit, measured: Duration, pending: &[String]) -> FunctionError {
+pub(crate) fn timeout(
+    function: &str,
+    limit: &TimeLimit,
+    measured: Duration,
+    pending: &[String],
+) -> FunctionError {
     let (limit_ms, measured_ms, setting) = (ms(limit.most), ms(measured), limit.setting);
     let function = function.to_owned();
     if pending.is_empty() {
@@ -91,7 +100,8 @@ pub(crate) fn from_failure(failure: Failure, function: &str, bundle: &Bundle) ->
 }
 
 fn framed(mut thrown: Thrown, bundle: &Bundle) -> Thrown {
-    let own = thrown.frames.iter().map(|frame| &frame.site).find(|site| !site.file.starts_with("node_modules/"));
+    let own =
+        thrown.frames.iter().map(|frame| &frame.site).find(|site| !site.file.starts_with("node_modules/"));
     thrown.code_frame = own.and_then(|site| code_frame_of(bundle, site));
     thrown
 }

@@ -6,6 +6,7 @@
 //! what functions ask for (that is the [`Host`]'s), to journal and to decide who may call what.
 
 mod bundle;
+mod declarations;
 mod deployment;
 mod depth;
 mod error;
@@ -23,6 +24,7 @@ mod settings;
 mod worker;
 
 pub use bundle::{Bundle, BundleId};
+pub use declarations::{Declared, declarations};
 pub use deployment::{Deployment, FunctionInfo};
 pub use error::{CallSite, DeployError, Frame, FunctionError, Intent, ProjectFault, Thrown};
 pub use host::{

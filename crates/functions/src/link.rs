@@ -46,7 +46,7 @@ impl Link {
     }
 
     /// Sends a frame. On a broken connection it goes nowhere; the reader finds out as well.
-    pub(crate) fn send(&self, kind: Kind, id: u32, head: &[u8], body: &[u8], urgency: Urgency) {
+    pub(crate) fn send(&self, kind: Kind, id: u32, (head, body): (&[u8], &[u8]), urgency: Urgency) {
         let mut outbox = self.outbox.lock();
         if outbox.broken {
             return;

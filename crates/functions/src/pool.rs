@@ -117,7 +117,11 @@ impl Pool {
         let measured = self.waiting.fetch_add(1, Ordering::Relaxed) + 1;
         if measured > limit {
             drop(place);
-            return Err(FunctionError::Overloaded { limit, measured, setting: "functions.queue_max in flux-server.toml" });
+            return Err(FunctionError::Overloaded {
+                limit,
+                measured,
+                setting: "functions.queue_max in flux-server.toml",
+            });
         }
         Ok(place)
     }

@@ -156,7 +156,8 @@ impl Plan {
         {
             prlimit(Some(pid), resource, limit(most))?;
         }
-        let group = self.cgroup.as_deref().map(|folder| Group::enter(folder, pid, self.memory_mb)).transpose()?;
+        let group =
+            self.cgroup.as_deref().map(|folder| Group::enter(folder, pid, self.memory_mb)).transpose()?;
         let errors = Arc::new(Mutex::new(Vec::new()));
         if let Some(stderr) = child.stderr.take() {
             tokio::spawn(keep_last(stderr, Arc::clone(&errors)));
@@ -203,7 +204,8 @@ impl Evidence {
     /// Whether V8, or the kernel for the process's group, ended it for want of memory.
     pub(crate) fn ran_out_of_memory(&self) -> bool {
         let errors = self.last_errors();
-        let v8 = errors.contains("JavaScript heap out of memory") || errors.contains("Fatal JavaScript out of memory");
+        let v8 = errors.contains("JavaScript heap out of memory")
+            || errors.contains("Fatal JavaScript out of memory");
         v8 || self.group.as_ref().is_some_and(Group::ran_out_of_memory)
     }
 

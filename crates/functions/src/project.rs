@@ -253,3 +253,101 @@ fn refuse_clashes(functions: &[Function], faults: &mut Vec<ProjectFault>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads a project with the functions `a` and `b` and this `functions` member.
+    fn read(declared: &str) -> Result<ProjectFunctions, String> {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("functions")).unwrap();
+        for file in ["a.ts", "b.ts", "_shared.ts", "a.test.ts", "types.d.ts", "readme.md"] {
+            std::fs::write(folder.path().join("functions").join(file), "").unwrap();
+        }
+        let declared: Value = serde_json::from_str(declared).unwrap();
+        ProjectFunctions::read(folder.path(), Some(&declared)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn functions_are_the_files_with_defaults() {
+        let project = read("null").unwrap();
+        let names: Vec<&str> = project.functions.iter().map(|function| function.name.as_str()).collect();
+        assert_eq!(names, ["a", "b"]);
+        let a = project.get("a").unwrap();
+        assert_eq!((a.file.as_str(), a.route.as_str(), a.method.as_str()), ("functions/a.ts", "/a", "POST"));
+        assert_eq!((a.auth, a.mode, a.durability), (Auth::Required, Mode::Sync, Durability::Batched));
+        assert_eq!(
+            (a.timeout_ms, a.memory_mb, a.retry, &a.cors, a.rate_limit),
+            (None, None, None, &None, None)
+        );
+    }
+
+    #[test]
+    fn every_member_is_read() {
+        let declared = r#"{"a": {"route": "/orders/{id}", "method": "GET", "auth": "none", "async": true,
+            "durable": true, "timeout_ms": 500, "memory_mb": 128, "retry": {"attempts": 5},
+            "cors": {"origins": ["https://a.example"], "credentials": true},
+            "rate_limit": {"limit": 10, "per_ms": 1000}}, "b": {"cors": true}}"#;
+        let project = read(declared).unwrap();
+        let a = project.get("a").unwrap();
+        assert_eq!((a.route.as_str(), a.method.as_str(), a.auth), ("/orders/{id}", "GET", Auth::None));
+        assert_eq!((a.mode, a.durability), (Mode::Async, Durability::Durable));
+        assert_eq!((a.timeout_ms, a.memory_mb), (Some(500), Some(128)));
+        assert_eq!(a.retry, Some(Retry { attempts: 5, initial_ms: 1_000, factor: 2.0, max_ms: 60_000 }));
+        assert_eq!(a.rate_limit, Some(RateLimit { limit: 10, per_ms: 1_000, burst: 10 }));
+        assert_eq!(a.cors.as_ref().unwrap().credentials, Credentials::Allowed);
+        assert_eq!(project.get("b").unwrap().cors.as_ref().unwrap().origins, ["*"]);
+    }
+
+    #[test]
+    fn mistakes_name_place_value_and_way_out() {
+        for (declared, expect) in [
+            (r#"{"c": {}}"#, "flux.json: functions.c: there is no file functions/c.ts (did you mean `a`?)"),
+            (
+                r#"{"a": {"timout_ms": 1}}"#,
+                "flux.json: functions.a.timout_ms: there is no member `timout_ms` (did you mean `timeout_ms`?)",
+            ),
+            (r#"{"a": {"colour": 1}}"#, "known members are route, method"),
+            (
+                r#"{"a": {"method": "get"}}"#,
+                "flux.json: functions.a.method: one of GET, POST, PUT, PATCH, DELETE, HEAD, OPTIONS is expected, not \"get\" (did you mean `GET`?)",
+            ),
+            (r#"{"a": {"auth": "open"}}"#, "functions.a.auth: one of required, none is expected"),
+            (
+                r#"{"a": {"timeout_ms": 0}}"#,
+                "functions.a.timeout_ms: a whole number from 1 to 86400000 is expected, not 0",
+            ),
+            (
+                r#"{"a": {"memory_mb": 1.5}}"#,
+                "functions.a.memory_mb: a whole number from 64 to 16384 is expected, not 1.5",
+            ),
+            (r#"{"a": {"async": "yes"}}"#, "functions.a.async: true or false is expected, not \"yes\""),
+            (r#"{"a": {"route": "orders"}}"#, "functions.a.route: a path of at most"),
+            (r#"{"a": {"route": "/o/{id"}}"#, "functions.a.route: a path"),
+            (r#"{"a": {"route": "/o?x"}}"#, "functions.a.route: a path"),
+            (r#"{"a": {"retry": 3}}"#, "functions.a.retry: an object is expected, not 3"),
+            (
+                r#"{"a": {"retry": {"attempts": 101}}}"#,
+                "functions.a.retry.attempts: a whole number from 1 to 100",
+            ),
+            (r#"{"a": {"rate_limit": {}}}"#, "functions.a.rate_limit.limit: a whole number"),
+            (
+                r#"{"a": {"cors": {"origins": ["*"], "credentials": true}}}"#,
+                "credentials cannot be allowed for every origin",
+            ),
+            (r#"{"a": 5}"#, "functions.a: an object is expected, not a number"),
+            (r#"[]"#, "functions: an object by function name is expected, not an array"),
+            (
+                r#"{"a": {"route": "/x"}, "b": {"route": "/x"}}"#,
+                "`a` (functions/a.ts) and `b` (functions/b.ts) both answer POST /x",
+            ),
+            (r#"{"a": {"route": "/b"}}"#, "both answer POST /b"),
+        ] {
+            let said = read(declared).unwrap_err();
+            assert!(said.contains(expect), "{declared}: {said}");
+        }
+        let both = read(r#"{"a": {"x": 1}, "b": {"y": 1}}"#).unwrap_err();
+        assert_eq!(both.lines().count(), 2, "{both}");
+    }
+}

@@ -133,3 +133,100 @@ pub(crate) fn decode(bytes: &mut BytesMut) -> Result<Option<Frame>, Malformed> {
     let head = frame.split_to(head_bytes);
     Ok(Some(Frame { kind, id, head, body: frame }))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Deserialize)]
+    struct Case {
+        name: String,
+        to: String,
+        kind: String,
+        id: u32,
+        head: String,
+        body: String,
+        frame: String,
+    }
+
+    fn cases() -> Vec<Case> {
+        serde_json::from_str(include_str!("../../../protocol/worker/frames.json")).unwrap()
+    }
+
+    fn name_of(kind: Kind) -> String {
+        format!("{kind:?}").to_lowercase()
+    }
+
+    #[test]
+    fn the_cases_are_written_and_read_byte_for_byte() {
+        for case in cases() {
+            let bytes = hex::decode(&case.frame).unwrap();
+            let mut buffer = BytesMut::from(&bytes[..]);
+            let frame = decode(&mut buffer).unwrap().unwrap();
+            assert_eq!(name_of(frame.kind), case.kind, "{}", case.name);
+            assert_eq!((frame.id, &frame.head[..]), (case.id, case.head.as_bytes()), "{}", case.name);
+            assert_eq!(hex::encode(&frame.body), case.body, "{}", case.name);
+            assert!(buffer.is_empty());
+            let mut written = BytesMut::new();
+            encode(&mut written, frame.kind, frame.id, &frame.head, &frame.body);
+            assert_eq!(hex::encode(&written), case.frame, "{}", case.name);
+        }
+    }
+
+    #[test]
+    fn every_kind_has_a_case_and_every_head_of_the_worker_is_understood() {
+        let cases = cases();
+        for kind in Kind::ALL {
+            assert!(cases.iter().any(|case| case.kind == name_of(*kind)), "{kind:?} has no case");
+        }
+        for case in cases.iter().filter(|case| case.to != "worker" && !case.head.is_empty()) {
+            let head = case.head.as_bytes();
+            let read = match case.kind.as_str() {
+                "ready" => serde_json::from_slice::<heads::Ready>(head).map(drop),
+                "loaded" => serde_json::from_slice::<heads::Loaded>(head).map(drop),
+                "call" => serde_json::from_slice::<heads::Call>(head).map(drop),
+                "log" => serde_json::from_slice::<heads::Log>(head).map(drop),
+                "result" => serde_json::from_slice::<heads::Run>(head).map(drop),
+                "failed" => serde_json::from_slice::<heads::Failed>(head).map(drop),
+                "credit" => serde_json::from_slice::<heads::Credit>(head).map(drop),
+                "end" if case.id % 2 == 1 => serde_json::from_slice::<heads::Run>(head).map(drop),
+                "end" => serde_json::from_slice::<heads::BrokenEnd>(head).map(drop),
+                _ => Ok(()),
+            };
+            read.unwrap_or_else(|error| panic!("{}: {error}", case.name));
+        }
+    }
+
+    #[test]
+    fn frames_that_come_in_pieces_are_put_together() {
+        let all: String = cases().iter().map(|case| case.frame.clone()).collect();
+        let all = hex::decode(all).unwrap();
+        for size in [1, 3, 14, 1000] {
+            let mut buffer = BytesMut::new();
+            let mut frames = 0;
+            for piece in all.chunks(size) {
+                buffer.extend_from_slice(piece);
+                while decode(&mut buffer).unwrap().is_some() {
+                    frames += 1;
+                }
+            }
+            assert_eq!((frames, buffer.len()), (cases().len(), 0), "pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_frame_is_refused() {
+        #[derive(Deserialize)]
+        struct Bad {
+            name: String,
+            frame: String,
+        }
+        let bad: Vec<Bad> =
+            serde_json::from_str(include_str!("../../../protocol/worker/malformed.json")).unwrap();
+        for Bad { name, frame } in bad {
+            assert!(decode(&mut BytesMut::from(&hex::decode(frame).unwrap()[..])).is_err(), "{name}");
+        }
+    }
+}

@@ -44,11 +44,13 @@ impl Runtime {
     /// If the folder cannot be written, or there is no Deno of a version that works.
     pub async fn start(settings: Settings) -> Result<Self, DeployError> {
         check_deno(&settings.deno).await?;
-        let files = |error: std::io::Error| DeployError::Files(format!("{}: {error}", settings.data.display()));
+        let files =
+            |error: std::io::Error| DeployError::Files(format!("{}: {error}", settings.data.display()));
         std::fs::create_dir_all(&settings.data).map_err(files)?;
         let data = std::fs::canonicalize(&settings.data).map_err(files)?;
         if data.to_string_lossy().contains(',') {
-            let message = format!("{}: a folder with a comma in its name cannot hold functions", data.display());
+            let message =
+                format!("{}: a folder with a comma in its name cannot hold functions", data.display());
             return Err(DeployError::Files(message));
         }
         let main = runtime_files::write(&data).map_err(files)?;
@@ -101,8 +103,15 @@ impl Runtime {
         };
         let (settings, sockets) = (Arc::clone(&self.settings), self.sockets.path().to_path_buf());
         let of_workers = bundle.clone();
-        let started =
-            Pool::start(|keeper| WorkerPlan { process, sockets, bundle: of_workers, settings, keeper, _alive: alive }).await;
+        let started = Pool::start(|keeper| WorkerPlan {
+            process,
+            sockets,
+            bundle: of_workers,
+            settings,
+            keeper,
+            _alive: alive,
+        })
+        .await;
         let (pool, loaded) = started.map_err(|error| match error {
             WorkerStartError::Faults(faults) => DeployError::Project(faults),
             WorkerStartError::Process(error) => DeployError::Deno(error.to_string()),
@@ -161,14 +170,17 @@ impl Runtime {
 
 async fn check_deno(deno: &Path) -> Result<(), DeployError> {
     let way_out = "install it with `npm i --save-exact deno`, or set functions.deno in flux-server.toml";
-    let missing =
-        |error: std::io::Error| DeployError::Deno(format!("{} does not run: {error}; {way_out}", deno.display()));
+    let missing = |error: std::io::Error| {
+        DeployError::Deno(format!("{} does not run: {error}; {way_out}", deno.display()))
+    };
     let output = Command::new(deno).arg("--version").env_clear().output().await.map_err(missing)?;
     let said = String::from_utf8_lossy(&output.stdout);
-    let version = said.strip_prefix("deno ").and_then(|rest| rest.split_whitespace().next()).unwrap_or_default();
+    let version =
+        said.strip_prefix("deno ").and_then(|rest| rest.split_whitespace().next()).unwrap_or_default();
     if version.starts_with(DENO_MAJOR) {
         return Ok(());
     }
-    let message = format!("{} is not Deno {DENO_MAJOR}x: it says `{}`; {way_out}", deno.display(), said.trim());
+    let message =
+        format!("{} is not Deno {DENO_MAJOR}x: it says `{}`; {way_out}", deno.display(), said.trim());
     Err(DeployError::Deno(message))
 }

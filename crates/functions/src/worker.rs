@@ -88,6 +88,14 @@ pub(crate) struct Task {
     pub(crate) limit: TimeLimit,
 }
 
+/// A call that was sent.
+#[derive(Clone, Copy)]
+struct Run<'a> {
+    id: u32,
+    task: &'a Task,
+    begun: Instant,
+}
+
 /// How long a call may take.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TimeLimit {
@@ -154,7 +162,12 @@ impl Worker {
     }
 
     /// Runs one call to its end. `keep` is held until then, and until the end of a streamed output.
-    pub(crate) async fn run(place: Place, task: &Task, host: Arc<dyn Host>, keep: Arc<dyn Send + Sync>) -> Outcome {
+    pub(crate) async fn run(
+        place: Place,
+        task: &Task,
+        host: Arc<dyn Host>,
+        keep: Arc<dyn Send + Sync>,
+    ) -> Outcome {
         let this = &Arc::clone(&place.0);
         this.run_in(place, task, host, keep).await
     }
@@ -172,19 +185,21 @@ impl Worker {
         let Some(id) = self.begin(task, entry) else {
             return Outcome::NotBegun(self.death_or("the process is ending"));
         };
+        let run = Run { id, task, begun };
         let mut abort = AbortOnDrop { worker: self, id: Some(id) };
         let answer = tokio::select! {
             biased;
             answer = &mut reply => answer,
             () = tokio::time::sleep(task.limit.most) => {
-                let error = self.end_overdue(id, task, begun, reply).await;
+                let error = self.end_overdue(run, reply).await;
                 abort.id = None;
                 return error;
             }
         };
         abort.id = None;
-        let answer = answer.unwrap_or_else(|_| Reply::Lost { death: self.death_or("the process ended"), begun: Begun::Yes });
-        self.conclude(id, task, begun, answer, keep)
+        let answer = answer
+            .unwrap_or_else(|_| Reply::Lost { death: self.death_or("the process ended"), begun: Begun::Yes });
+        self.conclude(run, answer, keep)
     }
 
     fn begin(&self, task: &Task, entry: Entry) -> Option<u32> {
@@ -199,25 +214,20 @@ impl Worker {
         let id = table.next_id();
         table.entries.insert(id, entry);
         // Under the lock, so that calls begin in the order of their ids: see `Evidence::last_begun`.
-        self.link.send(Kind::Invoke, id, &task.head, &task.input, urgency);
+        self.link.send(Kind::Invoke, id, (&task.head, &task.input), urgency);
         self.served.fetch_add(1, Ordering::Relaxed);
         Some(id)
     }
 
-    fn conclude(
-        self: &Arc<Self>,
-        id: u32,
-        task: &Task,
-        begun: Instant,
-        reply: Reply,
-        keep: Arc<dyn Send + Sync>,
-    ) -> Outcome {
+    fn conclude(self: &Arc<Self>, run: Run<'_>, reply: Reply, keep: Arc<dyn Send + Sync>) -> Outcome {
+        let Run { id, task, begun } = run;
         let function = &task.function;
         Outcome::Ended(match reply {
             Reply::Output(run, body) => output_of(function, body)
                 .map(|output| Invoked { output, record: record(run, begun.elapsed()) }),
             Reply::Streamed(mut run, pieces) => {
-                let response = run.response.take().unwrap_or(heads::ResultResponse { status: 200, headers: Vec::new() });
+                let response =
+                    run.response.take().unwrap_or(heads::ResultResponse { status: 200, headers: Vec::new() });
                 let body = self.body_of(id, pieces, begun, keep);
                 let left = task.limit.most.saturating_sub(begun.elapsed());
                 self.limit_stream(id, Arc::clone(function), task.limit, left);
@@ -233,14 +243,9 @@ impl Worker {
     }
 
     /// Ends a call whose time is over; if the worker does not react, ends the worker.
-    async fn end_overdue(
-        self: &Arc<Self>,
-        id: u32,
-        task: &Task,
-        begun: Instant,
-        mut reply: oneshot::Receiver<Reply>,
-    ) -> Outcome {
-        self.link.send(Kind::Abort, id, b"", b"", Urgency::Idle);
+    async fn end_overdue(&self, run: Run<'_>, mut reply: oneshot::Receiver<Reply>) -> Outcome {
+        let Run { id, task, begun } = run;
+        self.link.send(Kind::Abort, id, (b"", b""), Urgency::Idle);
         let answer = match tokio::time::timeout(ABORT_GRACE, &mut reply).await {
             Ok(answer) => answer,
             Err(_) => {
@@ -254,14 +259,21 @@ impl Worker {
                 Outcome::Ended(Err(faults::timeout(function, &task.limit, begun.elapsed(), &pending)))
             }
             Ok(Reply::Lost { death, begun: Begun::No }) => Outcome::NotBegun(death),
-            Ok(Reply::Lost { death, begun: Begun::Yes }) => Outcome::Ended(Err(faults::from_death(&death, function))),
+            Ok(Reply::Lost { death, begun: Begun::Yes }) => {
+                Outcome::Ended(Err(faults::from_death(&death, function)))
+            }
             Ok(Reply::Failed(failure)) => {
                 Outcome::Ended(Err(faults::from_failure(failure, function, &self.plan.bundle)))
             }
             // It came a moment too late.
             Ok(Reply::Output(..) | Reply::Streamed(..)) | Err(_) => {
                 self.abort(id);
-                Outcome::Ended(Err(faults::timeout(function, &task.limit, begun.elapsed(), &["its output".to_owned()])))
+                Outcome::Ended(Err(faults::timeout(
+                    function,
+                    &task.limit,
+                    begun.elapsed(),
+                    &["its output".to_owned()],
+                )))
             }
         }
     }
@@ -273,7 +285,7 @@ impl Worker {
         let calls = std::mem::take(&mut entry.calls);
         table.stop_calls(&calls);
         drop(table);
-        self.link.send(Kind::Abort, id, b"", b"", Urgency::Idle);
+        self.link.send(Kind::Abort, id, (b"", b""), Urgency::Idle);
     }
 
     /// Ends the worker for this reason, unless another one came first.
@@ -286,7 +298,7 @@ impl Worker {
     pub(crate) fn shut_down(self: &Arc<Self>, grace: Duration) {
         self.death.lock().get_or_insert(Death::Ended("it was shut down".to_owned()));
         self.table.lock().closed = true;
-        self.link.send(Kind::Shutdown, 0, b"", b"", Urgency::Idle);
+        self.link.send(Kind::Shutdown, 0, (b"", b""), Urgency::Idle);
         let Ok(executor) = tokio::runtime::Handle::try_current() else {
             // The server itself is ending.
             return self.evidence.kill();
@@ -377,7 +389,13 @@ impl Worker {
         } else {
             flux_model::Value::from_json(&frame.body).map_err(|error| error.to_string())?
         };
-        host.log(LogLine { level: log.level, message: log.message, fields, at_us: log.at_us, site: log.site.map(Into::into) });
+        host.log(LogLine {
+            level: log.level,
+            message: log.message,
+            fields,
+            at_us: log.at_us,
+            site: log.site.map(Into::into),
+        });
         Ok(())
     }
 }
@@ -406,7 +424,8 @@ impl Drop for AbortOnDrop<'_> {
 }
 
 fn read<'a, T: serde::Deserialize<'a>>(head: &'a [u8]) -> Result<T, String> {
-    serde_json::from_slice(if head.is_empty() { b"{}" } else { head }).map_err(|error| format!("a head: {error}"))
+    serde_json::from_slice(if head.is_empty() { b"{}" } else { head })
+        .map_err(|error| format!("a head: {error}"))
 }
 
 pub(crate) fn record(run: heads::Run, duration: Duration) -> RunRecord {

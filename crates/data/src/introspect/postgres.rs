@@ -34,7 +34,8 @@ const COLUMNS: &str = "
 
 const INDEXES: &str = "
     SELECT i.indrelid::int8, c.relname::text, i.indisunique, i.indisprimary, i.indpred IS NOT NULL,
-           EXISTS (SELECT 1 FROM pg_constraint k WHERE k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x')),
+           EXISTS (SELECT 1 FROM pg_constraint k
+                   WHERE k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x')),
            (SELECT json_agg(a.attname ORDER BY k.place)
             FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k (number, place)
             LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number AND k.number <> 0
@@ -45,10 +46,13 @@ const INDEXES: &str = "
     ORDER BY c.relname";
 
 const FOREIGN_KEYS: &str = "
-    SELECT k.conrelid::int8, r.relname::text, k.confdeltype NOT IN ('a', 'r') OR k.confupdtype NOT IN ('a', 'r'),
-           (SELECT json_agg(a.attname ORDER BY u.place) FROM unnest(k.conkey) WITH ORDINALITY AS u (number, place)
+    SELECT k.conrelid::int8, r.relname::text,
+           k.confdeltype NOT IN ('a', 'r') OR k.confupdtype NOT IN ('a', 'r'),
+           (SELECT json_agg(a.attname ORDER BY u.place)
+            FROM unnest(k.conkey) WITH ORDINALITY AS u (number, place)
             JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.number)::text,
-           (SELECT json_agg(a.attname ORDER BY u.place) FROM unnest(k.confkey) WITH ORDINALITY AS u (number, place)
+           (SELECT json_agg(a.attname ORDER BY u.place)
+            FROM unnest(k.confkey) WITH ORDINALITY AS u (number, place)
             JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.number)::text
     FROM pg_constraint k JOIN pg_class r ON r.oid = k.confrelid
     JOIN pg_namespace n ON n.oid = r.relnamespace

@@ -2,7 +2,7 @@
 
 use crate::stage::{Kind, Stage, on_both};
 
-on_both! { both_directions nested filtered ambiguous refused }
+on_both! { both_directions nested filtered ambiguous refused numbers_keep_their_digits }
 
 async fn both_directions(kind: Kind) {
     let stage = Stage::filled(kind).await;
@@ -106,4 +106,26 @@ async fn refused(kind: Kind) {
     ] {
         stage.refuse(json, expected).await;
     }
+}
+
+/// A number inside an include is the number of a row, to the last digit.
+async fn numbers_keep_their_digits(kind: Kind) {
+    let stage = Stage::filled(kind).await;
+    for score in ["0.30000000000000004", "1e300", "-2.140873863797507e-147"] {
+        let set = format!(
+            r#"{{"table":"customers","operation":"update","where":{{"id":1}},"set":{{"score":{score}}},"returning":["score"]}}"#
+        );
+        let rows = format!(r#"[{{"score":{score}}}]"#);
+        stage.check(&set, &rows).await;
+        let included = r#"{"table":"orders","columns":["id"],"where":{"id":10},"include":{"customer":{"columns":["score"]}}}"#;
+        stage.check(included, &format!(r#"[{{"id":10,"customer":{{"score":{score}}}}}]"#)).await;
+    }
+    let large = r#"{"table":"items","operation":"insert","values":{"id":9007199254740993,"tenant":"a","order_id":12,"sku":"s","count":1}}"#;
+    stage.ask(large).await.unwrap();
+    let json =
+        r#"{"table":"orders","columns":["id"],"where":{"id":12},"include":{"items":{"columns":["id"]}}}"#;
+    assert_eq!(
+        stage.ask(json).await.unwrap().rows.to_json(),
+        r#"[{"id":12,"items":[{"id":9007199254740993}]}]"#
+    );
 }

@@ -15,4 +15,5 @@ mod server;
 mod stage;
 mod tenants;
 mod transactions;
+mod types;
 mod writes;

@@ -4,7 +4,14 @@ use flux_data::{MigrateMode, MigrationState, Options};
 
 use crate::stage::{Kind, Stage, at, on_both};
 
-on_both! { in_order_and_once failures_name_their_line dry_runs_change_nothing changed_files_are_found two_at_once tables_are_rebuilt }
+on_both! {
+    in_order_and_once
+    failures_name_their_line
+    dry_runs_change_nothing
+    changed_files_are_found
+    two_at_once
+    tables_are_rebuilt
+}
 
 const ONE: (&str, &str) =
     ("0001_one.sql", "CREATE TABLE one (id {id}, name TEXT);\nINSERT INTO one (id, name) VALUES (1, 'a;b');");

@@ -4,7 +4,17 @@ use flux_data::{CacheStatus, Options};
 
 use crate::stage::{Kind, Stage, normal, on_both};
 
-on_both! { operators values orders aggregates_and_counts names_and_types sql_in_strings cached_reads large_answers views }
+on_both! {
+    operators
+    values
+    orders
+    aggregates_and_counts
+    names_and_types
+    sql_in_strings
+    cached_reads
+    large_answers
+    views
+}
 
 async fn ids(stage: &Stage, filter: &str, expected: &[i64]) {
     let json = format!(r#"{{"table":"customers","columns":["id"],"where":{filter}}}"#);

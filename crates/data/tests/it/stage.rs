@@ -19,7 +19,8 @@ pub(crate) const SHOP: &str = "
 CREATE TABLE countries (code TEXT PRIMARY KEY, name TEXT NOT NULL);
 CREATE TABLE customers (
     id {id}, tenant TEXT NOT NULL, name TEXT NOT NULL, email TEXT, active BOOLEAN NOT NULL DEFAULT {true},
-    country TEXT REFERENCES countries (code), data {json}, joined {time}, photo {bytes}, score DOUBLE PRECISION,
+    country TEXT REFERENCES countries (code), data {json}, joined {time}, photo {bytes},
+    score DOUBLE PRECISION,
     UNIQUE (tenant, email)
 );
 CREATE TABLE orders (

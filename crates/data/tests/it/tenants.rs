@@ -54,6 +54,7 @@ impl Fuzz {
             next_id: 1_000,
         };
         fuzz.fill().await;
+        fuzz.tie().await;
         fuzz
     }
 
@@ -90,6 +91,26 @@ impl Fuzz {
                     self.shared.ask(json).await.unwrap();
                     self.alone[parity].ask(json).await.unwrap();
                 }
+            }
+        }
+    }
+
+    /// Orders of each tenant that refer to a customer of the other one, as rows that were there before
+    /// the engine may. Alone, that customer is a stranger's as well.
+    async fn tie(&self) {
+        for (parity, tenant) in TENANTS.into_iter().enumerate() {
+            let others = TAKEN + 1 - parity as i64;
+            let stranger = format!(
+                r#"{{"table":"customers","operation":"insert","values":{{"id":{others},"tenant":"z","name":"kept"}}}}"#
+            );
+            self.alone[parity].ask(&stranger).await.unwrap();
+            for number in 0..5 {
+                let id = TAKEN + 10 + number * 2 + parity as i64;
+                let order = format!(
+                    r#"{{"table":"orders","operation":"insert","values":{{"id":{id},"tenant":"{tenant}","customer_id":{others},"billed_to":{others},"total":{number}}}}}"#
+                );
+                self.shared.ask(&order).await.unwrap();
+                self.alone[parity].ask(&order).await.unwrap();
             }
         }
     }

@@ -7,7 +7,13 @@ use flux_model::ErrorClass;
 
 use crate::stage::{Kind, Stage, at, on_both, query};
 
-on_both! { together_or_not_at_all a_failed_query_ends_it conflicts_are_retryable time_is_bounded counters_do_not_lose }
+on_both! {
+    together_or_not_at_all
+    a_failed_query_ends_it
+    conflicts_are_retryable
+    time_is_bounded
+    counters_do_not_lose
+}
 
 const COUNT: &str = r#"{"table":"places","operation":"count"}"#;
 

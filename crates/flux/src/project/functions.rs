@@ -102,10 +102,40 @@ fn literal(value: Value) -> Value {
             let quoted = Value::String(text).to_string();
             Value::String(format!("{{{{ {quoted} }}}}"))
         }
+        value @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => value,
         Value::Array(items) => Value::Array(items.into_iter().map(literal).collect()),
         Value::Object(members) => {
             Value::Object(members.into_iter().map(|(name, value)| (name, literal(value))).collect())
         }
-        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flux_core::template::{Scope, Template, Warnings};
+    use flux_model::Timestamp;
+
+    use super::*;
+
+    struct Nothing;
+
+    impl Scope for Nothing {
+        fn root(&self, _: &str) -> Option<flux_model::Value> {
+            None
+        }
+
+        fn now(&self) -> Timestamp {
+            Timestamp::default()
+        }
+    }
+
+    #[test]
+    fn what_looks_like_a_template_is_quoted() {
+        let schema = json!({"description": "say {{ \"name\" }}\n}}", "items": [1, null, "plain"]});
+        let quoted = literal(schema.clone());
+        assert_eq!(quoted["items"], schema["items"]);
+        let template = Template::compile(quoted["description"].as_str().unwrap()).unwrap();
+        let value = template.evaluate(&Nothing, &mut Warnings::new()).unwrap();
+        assert_eq!(value.as_str(), schema["description"].as_str());
     }
 }

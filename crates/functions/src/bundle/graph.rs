@@ -27,7 +27,10 @@ pub(super) struct Graph {
 const REFUSED_BUILTINS: &[(&[&str], &str)] = &[
     (&["net", "tls", "dgram", "http", "https", "http2", "dns"], "sockets cannot be opened; use `fetch`"),
     (&["child_process", "cluster"], "programs cannot be started"),
-    (&["worker_threads"], "threads cannot be started; call another function with `ctx.functions` or `ctx.queue.send`"),
+    (
+        &["worker_threads"],
+        "threads cannot be started; call another function with `ctx.functions` or `ctx.queue.send`",
+    ),
     (&["vm", "repl"], "code in a realm of its own cannot be replayed; use `new Function`, or a module"),
     (&["inspector", "v8", "trace_events", "wasi"], "functions cannot look into their process"),
     (&["sqlite"], "use `ctx.db`"),
@@ -50,8 +53,6 @@ struct Module {
 struct Dependency {
     specifier: String,
     code: Option<Resolution>,
-    #[serde(rename = "type")]
-    types: Option<Resolution>,
 }
 
 #[derive(Deserialize)]
@@ -82,8 +83,10 @@ impl Graph {
         staging: &Path,
     ) -> Result<Self, DeployError> {
         let entry = staging.join("entry.ts");
-        let imports: String =
-            functions.iter().map(|function| format!("import {:?};\n", url(&root.join(&function.file)))).collect();
+        let imports: String = functions
+            .iter()
+            .map(|function| format!("import {:?};\n", url(&root.join(&function.file))))
+            .collect();
         fs::write(&entry, imports).map_err(|error| super::files(&entry, &error))?;
         let mut command = Command::new(&place.deno);
         command.args(["info", "--json", "--no-remote", "--no-lock", "--node-modules-dir=manual"]);
@@ -100,7 +103,10 @@ impl Graph {
         })?;
         let mut reading = Reading { root, graph: Self::default(), faults: Vec::new() };
         let entry = url(&entry);
-        info.modules.iter().filter(|module| module.specifier != entry).for_each(|module| reading.module(module, &info));
+        info.modules
+            .iter()
+            .filter(|module| module.specifier != entry)
+            .for_each(|module| reading.module(module, &info));
         reading.graph.import_map = import_map(root)?;
         if reading.faults.is_empty() { Ok(reading.graph) } else { Err(DeployError::Project(reading.faults)) }
     }
@@ -116,7 +122,9 @@ impl Reading<'_> {
     fn module(&mut self, module: &Module, info: &Info) {
         let Some(path) = module.specifier.strip_prefix("file://") else { return };
         let path = decoded(path);
-        let Some(inside) = Path::new(&path).strip_prefix(self.root).ok().and_then(Path::to_str) else { return };
+        let Some(inside) = Path::new(&path).strip_prefix(self.root).ok().and_then(Path::to_str) else {
+            return;
+        };
         if inside.starts_with("node_modules/") {
             return;
         }
@@ -148,40 +156,50 @@ impl Reading<'_> {
 
     fn dependency(&mut self, file: &str, dependency: &Dependency, info: &Info) {
         let asked = dependency.specifier.as_str();
-        let Some(resolution) = dependency.code.as_ref() else {
-            // Only its types are wanted: that is the editor's business.
-            let _ = &dependency.types;
-            return;
-        };
+        // Where only types are wanted, nothing is loaded: that is the editor's business.
+        let Some(resolution) = &dependency.code else { return };
         let resolved = resolution.specifier.as_deref().unwrap_or(asked);
         if let Some(message) = refused_builtin(resolved) {
             self.fault(file, resolution, message, None);
         } else if resolved.starts_with("node:") {
         } else if resolved.starts_with("http:") || resolved.starts_with("https:") {
             let message = format!("`{asked}` is loaded from the network, which functions cannot");
-            self.fault(file, resolution, message, Some("add the package to package.json and import it by name"));
+            self.fault(
+                file,
+                resolution,
+                message,
+                Some("add the package to package.json and import it by name"),
+            );
         } else if asked.starts_with("jsr:") || resolved.starts_with("jsr:") {
             let way_out = "add `\"@scope/name\": \"npm:@jsr/scope__name@1\"` to package.json, with the registry of \
                            @jsr in .npmrc, and import it by name";
-            self.fault(file, resolution, format!("`{asked}`: jsr packages are installed as npm packages"), Some(way_out));
+            self.fault(
+                file,
+                resolution,
+                format!("`{asked}`: jsr packages are installed as npm packages"),
+                Some(way_out),
+            );
         } else if let Some(path) = resolved.strip_prefix("file://") {
-            self.local(file, asked, &decoded(path), resolution, info);
+            self.local(file, dependency, Path::new(&decoded(path)), info);
         } else if is_package(asked) || resolved.starts_with("npm:") {
             self.graph.packages.insert(asked.to_owned());
         } else {
-            let why = resolution.error.as_deref().unwrap_or("it is no file, no package and no module of Node");
+            let why =
+                resolution.error.as_deref().unwrap_or("it is no file, no package and no module of Node");
             self.fault(file, resolution, format!("`{asked}`: {why}"), None);
         }
     }
 
-    fn local(&mut self, file: &str, asked: &str, path: &str, resolution: &Resolution, info: &Info) {
-        let path = Path::new(path);
+    fn local(&mut self, file: &str, dependency: &Dependency, path: &Path, info: &Info) {
+        let (asked, Some(resolution)) = (dependency.specifier.as_str(), &dependency.code) else { return };
         if path.components().any(|part| part.as_os_str() == "node_modules") {
             self.graph.packages.insert(asked.to_owned());
         } else if !path.starts_with(self.root) {
             let message = format!("`{asked}` is outside of the project");
             self.fault(file, resolution, message, Some("move it into the project's folder"));
-        } else if let Some(error) = error_of(info, &url(path)).filter(|error| error.starts_with("Module not found")) {
+        } else if let Some(error) =
+            error_of(info, &url(path)).filter(|error| error.starts_with("Module not found"))
+        {
             let _ = error;
             let siblings = fs::read_dir(path.parent().unwrap_or(self.root)).into_iter().flatten().flatten();
             let names: Vec<String> =

@@ -18,7 +18,11 @@ const WISHES: &[&str] = &["package.json", "deno.json", "deno.lock", ".npmrc"];
 const LOCK: &str = "deno.lock";
 
 /// Installs the packages, or finds the folder in which the same wishes were installed.
-pub(super) async fn install(place: &Place, root: &Path, imported: &BTreeSet<String>) -> Result<PathBuf, DeployError> {
+pub(super) async fn install(
+    place: &Place,
+    root: &Path,
+    imported: &BTreeSet<String>,
+) -> Result<PathBuf, DeployError> {
     let wishes: Vec<(&str, Vec<u8>)> =
         WISHES.iter().filter_map(|name| Some((*name, fs::read(root.join(name)).ok()?))).collect();
     let folder = place.packages().join(name_of(&wishes, imported));

@@ -20,7 +20,16 @@ const MEMORY_MB_MIN: u64 = 64;
 const ROUTE_CHARS_MAX: usize = 512;
 const METHODS: &[&str] = &["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
 const MEMBERS: &[&str] = &[
-    "route", "method", "auth", "async", "durable", "timeout_ms", "memory_mb", "retry", "cors", "rate_limit",
+    "route",
+    "method",
+    "auth",
+    "async",
+    "durable",
+    "timeout_ms",
+    "memory_mb",
+    "retry",
+    "cors",
+    "rate_limit",
 ];
 
 /// The entries by function name.
@@ -32,7 +41,11 @@ pub(super) fn declared<'a>(
         None | Some(Value::Null) => BTreeMap::new(),
         Some(Value::Object(entries)) => entries.iter().map(|(name, entry)| (name.as_str(), entry)).collect(),
         Some(other) => {
-            faults.push(fault("functions", format!("an object by function name is expected, not {}", kind(other)), None));
+            faults.push(fault(
+                "functions",
+                format!("an object by function name is expected, not {}", kind(other)),
+                None,
+            ));
             BTreeMap::new()
         }
     }
@@ -43,7 +56,9 @@ pub(super) fn refuse_name(name: &str) -> Option<String> {
     let is_word = name.chars().next().is_some_and(|first| first.is_ascii_alphabetic())
         && name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_' || letter == '-');
     if !is_word {
-        return Some(format!("`{name}` is no name of a function: letters, digits, `_` and `-`, a letter first"));
+        return Some(format!(
+            "`{name}` is no name of a function: letters, digits, `_` and `-`, a letter first"
+        ));
     }
     (name.len() > NAME_CHARS_MAX)
         .then(|| format!("the name has {} characters, at most {NAME_CHARS_MAX} (NAME_CHARS_MAX)", name.len()))
@@ -81,11 +96,15 @@ pub(super) fn function(
         durability: if reader.flag("durable") { Durability::Durable } else { Durability::Batched },
         timeout_ms: reader.whole("timeout_ms", 1, TIMEOUT_MS_MAX),
         memory_mb: reader.whole("memory_mb", MEMORY_MB_MIN, MEMORY_MB_MAX),
-        retry: reader.object("retry", &["attempts", "initial_ms", "factor", "max_ms"]).map(|mut retry| Retry {
-            attempts: retry.whole("attempts", 1, u64::from(RETRY_ATTEMPTS_MAX)).map_or(3, |attempts| attempts as u32),
-            initial_ms: retry.whole("initial_ms", 0, DURATION_MS_MAX).unwrap_or(1_000),
-            factor: retry.number("factor", 1.0, 100.0).unwrap_or(2.0),
-            max_ms: retry.whole("max_ms", 0, DURATION_MS_MAX).unwrap_or(60_000),
+        retry: reader.object("retry", &["attempts", "initial_ms", "factor", "max_ms"]).map(|mut retry| {
+            Retry {
+                attempts: retry
+                    .whole("attempts", 1, u64::from(RETRY_ATTEMPTS_MAX))
+                    .map_or(3, |attempts| attempts as u32),
+                initial_ms: retry.whole("initial_ms", 0, DURATION_MS_MAX).unwrap_or(1_000),
+                factor: retry.number("factor", 1.0, 100.0).unwrap_or(2.0),
+                max_ms: retry.whole("max_ms", 0, DURATION_MS_MAX).unwrap_or(60_000),
+            }
         }),
         cors: reader.cors(),
         rate_limit: reader.object("rate_limit", &["limit", "per_ms", "burst"]).map(|mut rate| {
@@ -216,12 +235,10 @@ impl<'a> Reader<'a> {
     }
 
     fn cors(&mut self) -> Option<Cors> {
-        let cors = match self.get("cors")? {
-            Value::Bool(false) => return None,
-            Value::Bool(true) => return Some(Cors::any()),
-            _ => self.object("cors", &["origins", "headers", "expose", "credentials", "max_age_s"]),
-        };
-        let mut cors = cors?;
+        if let Some(allowed) = self.get("cors")?.as_bool() {
+            return allowed.then(Cors::any);
+        }
+        let mut cors = self.object("cors", &["origins", "headers", "expose", "credentials", "max_age_s"])?;
         let origins = cors.texts("origins");
         let credentials = if cors.flag("credentials") { Credentials::Allowed } else { Credentials::Omitted };
         if credentials == Credentials::Allowed && origins.iter().any(|origin| origin == "*") {

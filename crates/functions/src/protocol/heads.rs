@@ -210,4 +210,3 @@ pub(crate) enum Failure {
     UnknownFunction,
     Aborted { pending: Vec<String> },
 }
-

@@ -56,7 +56,7 @@ impl Grants {
             entry.grant(taken);
         }
         drop(table);
-        self.worker.link.send(Kind::Credit, self.id, &head, b"", Urgency::Busy);
+        self.worker.link.send(Kind::Credit, self.id, (&head, b""), Urgency::Busy);
     }
 }
 
@@ -100,7 +100,13 @@ impl Worker {
     }
 
     /// A streamed output has the time that is left of its call.
-    pub(super) fn limit_stream(self: &Arc<Self>, id: u32, function: Arc<str>, limit: TimeLimit, left: Duration) {
+    pub(super) fn limit_stream(
+        self: &Arc<Self>,
+        id: u32,
+        function: Arc<str>,
+        limit: TimeLimit,
+        left: Duration,
+    ) {
         let worker = Arc::downgrade(self);
         tokio::spawn(async move {
             tokio::time::sleep(left).await;
@@ -167,13 +173,19 @@ impl Worker {
     }
 
     /// Sends a body as `id`, as fast as the worker grants.
-    pub(super) async fn send_body(&self, id: u32, credit: &Semaphore, mut body: BoxStream<'static, Result<Bytes, HostError>>) {
+    pub(super) async fn send_body(
+        &self,
+        id: u32,
+        credit: &Semaphore,
+        mut body: BoxStream<'static, Result<Bytes, HostError>>,
+    ) {
         while let Some(piece) = body.next().await {
             let mut bytes = match piece {
                 Ok(bytes) => bytes,
                 Err(error) => {
-                    let head = serde_json::to_vec(&BrokenEnd { error: Some(error.message) }).unwrap_or_default();
-                    return self.link.send(Kind::End, id, &head, b"", Urgency::Busy);
+                    let head =
+                        serde_json::to_vec(&BrokenEnd { error: Some(error.message) }).unwrap_or_default();
+                    return self.link.send(Kind::End, id, (&head, b""), Urgency::Busy);
                 }
             };
             while !bytes.is_empty() {
@@ -181,10 +193,10 @@ impl Worker {
                 let wanted = u32::try_from(part.len()).expect("a piece is at most PIECE_BYTES_MAX");
                 let Ok(granted) = credit.acquire_many(wanted).await else { return };
                 granted.forget();
-                self.link.send(Kind::Data, id, b"", &part, Urgency::Busy);
+                self.link.send(Kind::Data, id, (b"", &part), Urgency::Busy);
             }
         }
-        self.link.send(Kind::End, id, b"", b"", Urgency::Busy);
+        self.link.send(Kind::End, id, (b"", b""), Urgency::Busy);
     }
 }
 

@@ -51,14 +51,11 @@ impl Worker {
         if kind == Lifetime::OfItsCall {
             entry.calls.push(id);
         }
-        let body = match &head.op {
-            Op::Fetch { stream: true, .. } => {
-                let (sink, body) = self.incoming_body(id);
-                table.sinks.insert(id, sink);
-                Some(Body::Stream(body))
-            }
-            _ => None,
-        };
+        let body = matches!(head.op, Op::Fetch { stream: true, .. }).then(|| {
+            let (sink, body) = self.incoming_body(id);
+            table.sinks.insert(id, sink);
+            Body::Stream(body)
+        });
         let settled = Settled::of(&head.op);
         let call = self.call_of(head, frame.body).map(|mut call| {
             if let (HostCall::Fetch(fetch), Some(body)) = (&mut call.request, body) {
@@ -97,7 +94,9 @@ impl Worker {
     async fn answer(&self, id: u32, answer: Answered) {
         match answer {
             Ok(Answer::Value(value)) => match serde_json::to_vec(&value) {
-                Ok(body) if body.len() + HEAD_BYTES_MAX <= FRAME_BYTES_MAX => self.send_answer(id, b"", &body),
+                Ok(body) if body.len() + HEAD_BYTES_MAX <= FRAME_BYTES_MAX => {
+                    self.send_answer(id, b"", &body)
+                }
                 Ok(body) => self.refuse_answer(id, &too_large(body.len())),
                 Err(error) => self.refuse_answer(id, &HostError::new("internal", error.to_string())),
             },
@@ -112,7 +111,8 @@ impl Worker {
             Body::Empty => (Bytes::new(), None),
             Body::Bytes(bytes) if bytes.len() + HEAD_BYTES_MAX <= FRAME_BYTES_MAX => (bytes, None),
             Body::Bytes(bytes) => {
-                let once: futures::stream::BoxStream<'static, _> = Box::pin(futures::stream::once(async { Ok(bytes) }));
+                let once: futures::stream::BoxStream<'static, _> =
+                    Box::pin(futures::stream::once(async { Ok(bytes) }));
                 (Bytes::new(), Some(once))
             }
             Body::Stream(stream) => (Bytes::new(), Some(stream)),
@@ -145,7 +145,7 @@ impl Worker {
 
     fn send_answer(&self, id: u32, head: &[u8], body: &[u8]) {
         let urgency = if self.in_flight() <= 1 { Urgency::Idle } else { Urgency::Busy };
-        self.link.send(Kind::Answer, id, head, body, urgency);
+        self.link.send(Kind::Answer, id, (head, body), urgency);
     }
 
     fn call_of(&self, head: heads::Call, body: Bytes) -> Result<Call, HostError> {
@@ -203,7 +203,8 @@ fn request_of(op: Op, body: Bytes, span: Option<u32>) -> Result<HostCall, HostEr
 }
 
 fn value_of(body: &[u8]) -> Result<Value, HostError> {
-    Value::from_json(body).map_err(|error| HostError::new("input_invalid", format!("the value is not usable: {error}")))
+    Value::from_json(body)
+        .map_err(|error| HostError::new("input_invalid", format!("the value is not usable: {error}")))
 }
 
 fn delay_of(delay_ms: f64) -> Result<u64, HostError> {
@@ -217,7 +218,10 @@ fn delay_of(delay_ms: f64) -> Result<u64, HostError> {
 
 fn too_large(bytes: usize) -> HostError {
     let most = FRAME_BYTES_MAX - HEAD_BYTES_MAX;
-    HostError::new("body_too_large", format!("the answer has {bytes} bytes, at most {most} (FRAME_BYTES_MAX)"))
+    HostError::new(
+        "body_too_large",
+        format!("the answer has {bytes} bytes, at most {most} (FRAME_BYTES_MAX)"),
+    )
 }
 
 /// Begins calls whose order matters and whose answer does not.

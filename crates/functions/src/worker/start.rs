@@ -60,7 +60,10 @@ pub(crate) enum WorkerStartError {
 
 impl Worker {
     /// Starts a process, loads the bundle and supervises it from then on.
-    pub(crate) async fn start(plan: Arc<WorkerPlan>, number: u64) -> Result<(Arc<Self>, Loaded), WorkerStartError> {
+    pub(crate) async fn start(
+        plan: Arc<WorkerPlan>,
+        number: u64,
+    ) -> Result<(Arc<Self>, Loaded), WorkerStartError> {
         let socket = plan.sockets.join(format!("{}-{number}", &plan.bundle.id.to_string()[..12]));
         let process = plan.process.start(&socket).await?;
         let (link, mut reader) = Link::new(process.stream);
@@ -104,7 +107,7 @@ async fn load(
 ) -> Result<Loaded, WorkerStartError> {
     let bundle = &plan.bundle;
     let hello = serde_json::to_vec(&heads::Hello { protocol: PROTOCOL }).expect("a number is JSON");
-    link.send(Kind::Hello, 0, &hello, b"", Urgency::Idle);
+    link.send(Kind::Hello, 0, (&hello, b""), Urgency::Idle);
     let ready: heads::Ready = expect(link, reader, evidence, Kind::Ready).await?;
     if ready.protocol != PROTOCOL {
         let message = format!("it speaks version {} of the protocol, not {PROTOCOL}", ready.protocol);
@@ -116,12 +119,14 @@ async fn load(
     let functions = bundle.functions.iter();
     let load = heads::Load {
         root: &root,
-        functions: functions.map(|function| heads::LoadFunction { name: &function.name, file: &function.file }).collect(),
+        functions: functions
+            .map(|function| heads::LoadFunction { name: &function.name, file: &function.file })
+            .collect(),
         node: bundle.node == Node::Reachable,
         seed: hex::encode(seed),
     };
     let head = serde_json::to_vec(&load).expect("texts are JSON");
-    link.send(Kind::Load, 0, &head, b"", Urgency::Idle);
+    link.send(Kind::Load, 0, (&head, b""), Urgency::Idle);
     let loaded: heads::Loaded = expect(link, reader, evidence, Kind::Loaded).await?;
     let faults: Vec<ProjectFault> =
         loaded.functions.iter().filter_map(|function| fault_of(function, bundle)).collect();
@@ -149,7 +154,7 @@ async fn expect<T: serde::de::DeserializeOwned>(
             tracing::info!(level = ?log.level, message = log.message, "a module of a function logged while it loaded");
         } else if frame.kind == Kind::Call {
             let message = br#"{"error":{"code":"unsupported_api","message":"nothing can be asked while modules load"}}"#;
-            link.send(Kind::Answer, frame.id, message, b"", Urgency::Busy);
+            link.send(Kind::Answer, frame.id, (message, b""), Urgency::Busy);
         } else {
             return Err(WorkerStartError::Broken(format!("{:?} came instead of {kind:?}", frame.kind)));
         }
@@ -166,7 +171,8 @@ async fn ended_while_loading(evidence: &Evidence) -> WorkerStartError {
 
 fn fault_of(function: &LoadedFunction, bundle: &Bundle) -> Option<ProjectFault> {
     let error = function.error.as_ref()?;
-    let site = error.frames.iter().map(|frame| &frame.site).find(|site| !site.file.starts_with("node_modules/"));
+    let site =
+        error.frames.iter().map(|frame| &frame.site).find(|site| !site.file.starts_with("node_modules/"));
     let declared = bundle.functions.iter().find(|declared| declared.name == function.name);
     let place = site.map(ToString::to_string).or_else(|| declared.map(|declared| declared.file.clone()));
     Some(ProjectFault {

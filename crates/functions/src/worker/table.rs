@@ -6,8 +6,8 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::AbortHandle;
 
-use super::{Place, Reply};
 use super::bodies::Sink;
+use super::{Place, Reply};
 use crate::bundle::Bundle;
 use crate::faults;
 use crate::host::{Call, Host, HostCall, TransactionId};
@@ -77,7 +77,12 @@ impl Table {
 }
 
 impl Entry {
-    pub(super) fn new(place: Place, function: Arc<str>, host: Arc<dyn Host>, reply: oneshot::Sender<Reply>) -> Self {
+    pub(super) fn new(
+        place: Place,
+        function: Arc<str>,
+        host: Arc<dyn Host>,
+        reply: oneshot::Sender<Reply>,
+    ) -> Self {
         Self {
             function,
             host,
@@ -123,10 +128,9 @@ impl Entry {
     /// A piece of the output; an error if it is more than was granted.
     pub(super) fn push(&mut self, bytes: bytes::Bytes) -> Result<(), String> {
         let Some(stream) = &mut self.stream else { return Ok(()) };
-        stream.window = stream
-            .window
-            .checked_sub(bytes.len())
-            .ok_or_else(|| format!("{} bytes of output beyond what was granted", bytes.len() - stream.window))?;
+        stream.window = stream.window.checked_sub(bytes.len()).ok_or_else(|| {
+            format!("{} bytes of output beyond what was granted", bytes.len() - stream.window)
+        })?;
         let _ = stream.pieces.send(Piece::Data(bytes));
         Ok(())
     }

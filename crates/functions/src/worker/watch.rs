@@ -134,7 +134,7 @@ impl Watch {
             Some(_) => self.ping = None,
             None if worker.started.elapsed() > Duration::from_millis(heard_ms) + SILENCE => {
                 self.ping = Some(Ping { at: Instant::now(), heard_ms, cpu });
-                worker.link.send(Kind::Ping, 0, b"", b"", Urgency::Idle);
+                worker.link.send(Kind::Ping, 0, (b"", b""), Urgency::Idle);
             }
             None => {}
         }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use flux_functions::{DeployError, ProjectFault, ProjectFunctions};
+use flux_functions::{Declared, DeployError, ProjectFault, ProjectFunctions, declarations};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::world::{World, call, handler, project};
+use crate::world::{World, call, deno, handler, project};
 
 async fn faults(world: &World, files: &[(&str, &str)]) -> Vec<ProjectFault> {
     match world.try_serve(files).await {
@@ -28,13 +28,19 @@ async fn what_is_broken_is_shown_in_its_typescript() {
             "> 3 |   return x +;",
         ),
         (
-            vec![("functions/f.ts", "import { a } from \"../lib/order.ts\";\nexport default () => a;\n"), ("lib/orders.ts", "")],
+            vec![
+                ("functions/f.ts", "import { a } from \"../lib/order.ts\";\nexport default () => a;\n"),
+                ("lib/orders.ts", ""),
+            ],
             "functions/f.ts:1:19",
             "there is no file `../lib/order.ts`",
             "> 1 | import { a } from",
         ),
         (
-            vec![("functions/f.ts", "import \"../lib/b.ts\";\nexport default () => 1;\n"), ("lib/b.ts", "export const = 1;\n")],
+            vec![
+                ("functions/f.ts", "import \"../lib/b.ts\";\nexport default () => 1;\n"),
+                ("lib/b.ts", "export const = 1;\n"),
+            ],
             "lib/b.ts:1:14",
             "",
             "> 1 | export const = 1;",
@@ -52,7 +58,10 @@ async fn what_is_broken_is_shown_in_its_typescript() {
             "> 1 |",
         ),
         (
-            vec![("functions/f.ts", "const list: string[] = [];\n\nconst first = list[0].length;\nexport default () => first;\n")],
+            vec![(
+                "functions/f.ts",
+                "const list: string[] = [];\n\nconst first = list[0].length;\nexport default () => first;\n",
+            )],
             "functions/f.ts:3:23",
             "TypeError: Cannot read properties of undefined",
             "> 3 | const first",
@@ -64,7 +73,11 @@ async fn what_is_broken_is_shown_in_its_typescript() {
         let frame = faults[0].code_frame.as_deref().unwrap_or_default();
         assert!(frame.contains(marked), "{frame}");
     }
-    let near = faults(&world, &[("functions/f.ts", "import \"./orderz.ts\";"), ("functions/orders.ts", "export default () => 1;")]).await;
+    let near = faults(
+        &world,
+        &[("functions/f.ts", "import \"./orderz.ts\";"), ("functions/orders.ts", "export default () => 1;")],
+    )
+    .await;
     assert_eq!(near[0].suggestion.as_deref(), Some("did you mean `orders.ts`?"));
 }
 
@@ -72,10 +85,16 @@ async fn what_is_broken_is_shown_in_its_typescript() {
 async fn default_exports_that_are_none_are_named() {
     let world = World::new().await;
     for (source, expect) in [
-        ("export const a = 1;", "functions/f.ts has no default export: write `export default async (input, ctx) => …`"),
+        (
+            "export const a = 1;",
+            "functions/f.ts has no default export: write `export default async (input, ctx) => …`",
+        ),
         ("export default 5;", "the default export of functions/f.ts is a number"),
         ("export default {input: {}};", "has no function `handler`"),
-        ("export default {handler() {}, ouput: {}};", "has a member `ouput`; known are input, output, handler"),
+        (
+            "export default {handler() {}, ouput: {}};",
+            "has a member `ouput`; known are input, output, handler",
+        ),
         ("export default {handler() {}, input: 'text'};", "`input` of functions/f.ts is no JSON Schema"),
     ] {
         let faults = faults(&world, &[("functions/f.ts", source)]).await;
@@ -87,7 +106,10 @@ async fn default_exports_that_are_none_are_named() {
 async fn the_same_content_is_the_same_bundle() {
     let world = World::new().await;
     let files = [
-        ("functions/f.ts", "import { b } from \"../lib/b.ts\";\nimport d from \"../lib/d.json\" with { type: \"json\" };\nimport { c } from \"@/c.ts\";\nexport default () => [b, c, d];\n"),
+        (
+            "functions/f.ts",
+            "import { b } from \"../lib/b.ts\";\nimport d from \"../lib/d.json\" with { type: \"json\" };\nimport { c } from \"@/c.ts\";\nexport default () => [b, c, d];\n",
+        ),
         ("lib/b.ts", "export const b = 1;"),
         ("lib/c.ts", "export const c = 2;"),
         ("lib/d.json", "{\"d\": 3}"),
@@ -117,10 +139,19 @@ async fn the_same_content_is_the_same_bundle() {
 async fn registry() -> (String, Arc<AtomicUsize>) {
     let folder = project(&[
         ("package/package.json", r#"{"name": "tidy-adder", "version": "1.2.3", "main": "index.cjs"}"#),
-        ("package/index.cjs", "const { format } = require('node:util');\nexports.add = (a, b) => format('%d', a + b);"),
+        (
+            "package/index.cjs",
+            "const { format } = require('node:util');\nexports.add = (a, b) => format('%d', a + b);",
+        ),
     ]);
     let archive = folder.path().join("a.tgz");
-    let tar = std::process::Command::new("tar").arg("-czf").arg(&archive).arg("-C").arg(folder.path()).arg("package").status();
+    let tar = std::process::Command::new("tar")
+        .arg("-czf")
+        .arg(&archive)
+        .arg("-C")
+        .arg(folder.path())
+        .arg("package")
+        .status();
     assert!(tar.unwrap().success());
     let archive = std::fs::read(archive).unwrap();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -145,7 +176,10 @@ async fn registry() -> (String, Arc<AtomicUsize>) {
                 } else {
                     ("404 Not Found", b"{}".to_vec())
                 };
-                let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+                let head = format!(
+                    "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+                    body.len()
+                );
                 let _ = visitor.write_all(&[head.into_bytes(), body].concat()).await;
             });
         }
@@ -167,17 +201,27 @@ async fn packages_are_locked_and_fetched_once() {
     let function = world.serve(&files).await;
     assert_eq!(call(&function, json!(41)).await, Ok(json!("42")));
     let lock = std::fs::read_to_string(
-        std::fs::canonicalize(function.bundle().folder.join("node_modules")).unwrap().with_file_name("deno.lock"),
+        std::fs::canonicalize(function.bundle().folder.join("node_modules"))
+            .unwrap()
+            .with_file_name("deno.lock"),
     );
     assert!(lock.unwrap().contains("tidy-adder@1.2.3"));
     let visited = visits.load(Ordering::Relaxed);
     assert!(visited > 0);
     // Another version of the functions with the same packages asks nobody.
-    let changed = world.serve(&[files[0], files[1], ("functions/f.ts", &source.replace("n, 1", "n, 2"))]).await;
+    let changed =
+        world.serve(&[files[0], files[1], ("functions/f.ts", &source.replace("n, 1", "n, 2"))]).await;
     assert_eq!(call(&changed, json!(40)).await, Ok(json!("42")));
     assert_eq!(visits.load(Ordering::Relaxed), visited);
 
-    let missing = [files[0], ("package.json", r#"{"dependencies": {"no-such-adder": "1"}}"#), ("functions/f.ts", &handler("return 1;").replace("export default", "import \"no-such-adder\";\nexport default"))];
+    let missing = [
+        files[0],
+        ("package.json", r#"{"dependencies": {"no-such-adder": "1"}}"#),
+        (
+            "functions/f.ts",
+            &handler("return 1;").replace("export default", "import \"no-such-adder\";\nexport default"),
+        ),
+    ];
     let error = world.try_serve(&missing).await.unwrap_err();
     assert!(matches!(&error, DeployError::Packages(message) if message.contains("no-such-adder")), "{error}");
 }
@@ -186,9 +230,67 @@ async fn packages_are_locked_and_fetched_once() {
 async fn clashing_routes_name_both_functions() {
     let config = r#"{"functions": {"a": {"route": "/orders/{id}"}, "b": {"route": "/orders/{other}"}, "c": {"route": "/orders/{id}", "method": "GET"}}}"#;
     let source = "export default () => 1;";
-    let folder = project(&[("flux.json", config), ("functions/a.ts", source), ("functions/b.ts", source), ("functions/c.ts", source)]);
+    let folder = project(&[
+        ("flux.json", config),
+        ("functions/a.ts", source),
+        ("functions/b.ts", source),
+        ("functions/c.ts", source),
+    ]);
     let error = ProjectFunctions::open(folder.path()).unwrap_err();
     let expect = "flux.json: functions.b.route: `a` (functions/a.ts) and `b` (functions/b.ts) both answer POST /orders/{other} \
                   (give one of them a route of its own)";
     assert_eq!(error.to_string(), expect);
+}
+
+/// The declarations of a project, checked by Deno together with functions that use them.
+#[tokio::test(flavor = "multi_thread")]
+async fn functions_are_checked_against_the_declarations_of_their_project() {
+    let world = World::new().await;
+    let typed = "export default {
+        input: {type: 'object', properties: {id: {type: 'number'}}, required: ['id'], additionalProperties: false},
+        output: {type: 'string'},
+        handler: (input: {id: number}) => String(input.id),
+    };";
+    let plain = "export default (input: { n: number }) => ({ doubled: input.n * 2 });";
+    let user = |line: &str| {
+        format!("export default (async (input, ctx) => {{ {line} }}) satisfies Handler<{{ a: string }}>;")
+    };
+    let good = user(
+        "const text: string = await ctx.functions.typed({ id: 1 });
+         const { doubled } = await ctx.functions.plain({ n: 2 });
+         const rows: { id: number }[] = (await ctx.db.query({ table: 'orders' })).rows;
+         await ctx.db.transaction(async (tx) => { await tx.queue.send('plain', rows); });
+         await ctx.flows.start('intake', input.a.length);
+         ctx.log.warn(text, { doubled, id: ctx.headers['x-a'] });
+         if (!ctx.user) throw ctx.error(401, 'nobody', 'who?');
+         return ctx.user.sub;",
+    );
+    let files = [("functions/typed.ts", typed), ("functions/plain.ts", plain), ("functions/user.ts", &good)];
+    let served = world.serve(&files).await;
+    let database = "export interface Queries { query(query: { table: 'orders' }): Promise<{ rows: { id: number }[] }>; }";
+    let declared = Declared { functions: served.functions(), flows: &["intake"], database: Some(database) };
+    let folder = project(&files);
+    std::fs::write(folder.path().join("flux.d.ts"), declarations(declared)).unwrap();
+    let config = r#"{"compilerOptions": {"types": ["./flux.d.ts"]}}"#;
+    std::fs::write(folder.path().join("deno.json"), config).unwrap();
+    let check = || {
+        let mut command = std::process::Command::new(deno());
+        command.args(["check", "functions/user.ts"]).current_dir(folder.path()).env("NO_COLOR", "1");
+        let output = command.env("DENO_DIR", folder.path().join("cache")).output().unwrap();
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let said = check();
+    assert!(!said.contains("ERROR"), "{said}");
+    for (line, expect) in [
+        ("await ctx.functions.typed({ id: 'x' });", "TS2322"),
+        ("await ctx.functions.plain({});", "TS2345"),
+        ("await ctx.functions.missing(1);", "TS2339"),
+        ("await ctx.flows.start('intakes');", "TS2345"),
+        ("await ctx.db.query({ table: 'ordrs' });", "TS2322"),
+        ("return input.b;", "TS2339"),
+    ] {
+        std::fs::write(folder.path().join("functions/user.ts"), user(line)).unwrap();
+        let said = check();
+        assert!(said.contains(expect), "{line}: {said}");
+    }
 }

@@ -34,12 +34,19 @@ async fn good(deployment: &flux_functions::Deployment) {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_endless_loop_ends_its_process_and_says_why() {
     let world = short_cpu().await;
-    for body in ["for (;;) {}", "await 0; for (;;) {}", "return /^(a+)+$/.test('a'.repeat(60) + 'b');", "for (;;) console.log('x');"] {
+    for body in [
+        "for (;;) {}",
+        "await 0; for (;;) {}",
+        "return /^(a+)+$/.test('a'.repeat(60) + 'b');",
+        "for (;;) console.log('x');",
+    ] {
         let looping = limited(&world, body, "{}").await;
         let other = limited(&world, "return 1;", "{}").await;
         let pid = looping.pids()[0];
         let error = call(&looping, json!(null)).await.unwrap_err();
-        let FunctionError::Cpu { limit_ms: 300, measured_ms, setting, .. } = error else { panic!("{body}: {error}") };
+        let FunctionError::Cpu { limit_ms: 300, measured_ms, setting, .. } = error else {
+            panic!("{body}: {error}")
+        };
         assert!(measured_ms >= 300 && setting.contains("cpu_ms"), "{measured_ms} {setting}");
         assert_eq!(call(&other, json!(null)).await, Ok(json!(1)), "another project is not touched");
         good(&looping).await;
@@ -52,7 +59,9 @@ async fn a_loop_is_also_ended_by_the_time_limit() {
     let world = World::new().await;
     let looping = limited(&world, "for (;;) {}", r#"{"timeout_ms": 200}"#).await;
     let error = call(&looping, json!(null)).await.unwrap_err();
-    let FunctionError::Timeout { limit_ms: 200, measured_ms, setting, ref state, .. } = error else { panic!("{error}") };
+    let FunctionError::Timeout { limit_ms: 200, measured_ms, setting, ref state, .. } = error else {
+        panic!("{error}")
+    };
     assert!(measured_ms >= 200 && setting.contains("timeout_ms") && state.contains("processor"), "{error}");
     good(&looping).await;
 }
@@ -103,7 +112,9 @@ async fn memory_on_and_off_the_heap_has_a_limit() {
     ] {
         let leaking = limited(&world, body, r#"{"memory_mb": 96}"#).await;
         let error = call(&leaking, json!("x")).await.unwrap_err();
-        let FunctionError::Memory { limit_mb: 96, measured_mb, setting, .. } = error else { panic!("{body}: {error}") };
+        let FunctionError::Memory { limit_mb: 96, measured_mb, setting, .. } = error else {
+            panic!("{body}: {error}")
+        };
         assert!(measured_mb >= 96 && setting.contains("memory_mb"), "{measured_mb} {setting}");
         good(&leaking).await;
     }
@@ -119,11 +130,27 @@ async fn what_is_thrown_is_described() {
         ("throw undefined;", "a thrown undefined", "undefined was thrown: undefined"),
         ("throw 42;", "a thrown number", "a number was thrown: 42"),
         ("throw {a: 1};", "a thrown object", "an object was thrown: {\"a\":1}"),
-        ("throw {get message() { throw 1; }, toJSON() { throw 2; }};", "a thrown object", "an object was thrown: [object Object]"),
-        ("throw new Proxy({}, {getPrototypeOf() { throw 1; }});", "Error", "what was thrown cannot be described"),
+        (
+            "throw {get message() { throw 1; }, toJSON() { throw 2; }};",
+            "a thrown object",
+            "an object was thrown: [object Object]",
+        ),
+        (
+            "throw new Proxy({}, {getPrototypeOf() { throw 1; }});",
+            "Error",
+            "what was thrown cannot be described",
+        ),
         ("await Promise.reject(new RangeError('late'));", "RangeError", "late"),
-        ("setTimeout(() => { throw new Error('in a timer'); }, 1); await new Promise(() => {});", "Error", "in a timer"),
-        ("Promise.reject(new Error('unhandled')); await new Promise((r) => setTimeout(r, 1000));", "Error", "unhandled"),
+        (
+            "setTimeout(() => { throw new Error('in a timer'); }, 1); await new Promise(() => {});",
+            "Error",
+            "in a timer",
+        ),
+        (
+            "Promise.reject(new Error('unhandled')); await new Promise((r) => setTimeout(r, 1000));",
+            "Error",
+            "unhandled",
+        ),
     ] {
         let function = world.function(body).await;
         let error = call(&function, json!(null)).await.unwrap_err();
@@ -151,10 +178,16 @@ async fn errors_show_the_typescript_they_come_from() {
 #[tokio::test(flavor = "multi_thread")]
 async fn ctx_error_is_an_answer() {
     let world = World::new().await;
-    for body in ["throw ctx.error(404, 'no_order', 'there is no order 7');", "ctx.error(404, 'no_order', 'there is no order 7');"] {
+    for body in [
+        "throw ctx.error(404, 'no_order', 'there is no order 7');",
+        "ctx.error(404, 'no_order', 'there is no order 7');",
+    ] {
         let function = world.function(body).await;
         let Err(FunctionError::Thrown(thrown)) = call(&function, json!(null)).await else { panic!() };
-        assert_eq!((thrown.status, thrown.code.as_deref(), thrown.intent), (Some(404), Some("no_order"), Intent::Answer));
+        assert_eq!(
+            (thrown.status, thrown.code.as_deref(), thrown.intent),
+            (Some(404), Some("no_order"), Intent::Answer)
+        );
         assert_eq!(thrown.message, "there is no order 7");
     }
     let function = world.function("ctx.error(200, 'x', 'y');").await;
@@ -165,7 +198,12 @@ async fn ctx_error_is_an_answer() {
 #[tokio::test(flavor = "multi_thread")]
 async fn exit_ends_the_call_and_not_the_process() {
     let world = World::new().await;
-    for body in ["Deno.exit(3);", "process.exit(3);", "try { Deno.exit(3); } catch {} return 1;", "await 0; process.exit(3)"] {
+    for body in [
+        "Deno.exit(3);",
+        "process.exit(3);",
+        "try { Deno.exit(3); } catch {} return 1;",
+        "await 0; process.exit(3)",
+    ] {
         let function = limited(&world, body, "{}").await;
         let pid = function.pids()[0];
         let error = call(&function, json!(null)).await;
@@ -178,7 +216,9 @@ async fn exit_ends_the_call_and_not_the_process() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_logs_is_cut_and_counted() {
     let world = World::new().await;
-    let function = world.function("for (let i = 0; i < 15_000; i++) ctx.log('line ' + i); console.log('x'.repeat(1e6));").await;
+    let function = world
+        .function("for (let i = 0; i < 15_000; i++) ctx.log('line ' + i); console.log('x'.repeat(1e6));")
+        .await;
     let host = TestHost::none();
     let invoked = invoke(&function, "f", json!(null), Arc::clone(&host)).await.unwrap();
     assert_eq!(host.logs.lock().len(), 10_000);
@@ -196,7 +236,10 @@ async fn output_that_is_not_json_is_named() {
         ("return {a: {b: 1n}};", "output.a.b is a BigInt"),
         ("return () => 1;", "output is a function"),
         ("return {toJSON() { throw new Error('not me'); }};", "not me"),
-        ("let o: any = 1; for (let i = 0; i < 1e5; i++) o = [o]; return o;", "nested 100000 levels deep, at most 100"),
+        (
+            "let o: any = 1; for (let i = 0; i < 1e5; i++) o = [o]; return o;",
+            "nested 100000 levels deep, at most 100",
+        ),
         ("const r = new Response('x'); await r.text(); return r;", "was read already"),
     ] {
         let function = world.function(body).await;
@@ -266,14 +309,18 @@ async fn a_killed_process_fails_its_calls_and_is_replaced() {
     tokio::time::sleep(Duration::from_millis(50)).await;
     std::process::Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
     let error = waiting.await.unwrap().unwrap_err();
-    assert!(matches!(&error, FunctionError::Crashed { reason, .. } if reason.contains("signal 9")), "{error}");
+    assert!(
+        matches!(&error, FunctionError::Crashed { reason, .. } if reason.contains("signal 9")),
+        "{error}"
+    );
     good(&function).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_left_behind_ends_with_its_call() {
     let world = World::new().await;
-    let body = "if (input) { setInterval(() => { globalThis.ticks = (globalThis.ticks ?? 0) + 1; }, 1); return 0; }
+    let body =
+        "if (input) { setInterval(() => { globalThis.ticks = (globalThis.ticks ?? 0) + 1; }, 1); return 0; }
                 await new Promise((r) => setTimeout(r, 60));
                 return globalThis.ticks ?? 0;";
     let function = world.function(body).await;

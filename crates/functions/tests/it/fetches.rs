@@ -40,7 +40,11 @@ fn mirror() -> Arc<TestHost> {
                     ("stream", all)
                 }
             };
-            let shown = if bytes.len() > 100 { format!("{} bytes", bytes.len()) } else { String::from_utf8_lossy(&bytes).into_owned() };
+            let shown = if bytes.len() > 100 {
+                format!("{} bytes", bytes.len())
+            } else {
+                String::from_utf8_lossy(&bytes).into_owned()
+            };
             let said = json!({"method": method, "url": url, "headers": headers, "redirect": format!("{redirect:?}"), "form": form, "body": shown});
             Ok(answer(200, Body::Bytes(Bytes::from(said.to_string()))))
         })
@@ -51,11 +55,23 @@ fn mirror() -> Arc<TestHost> {
 async fn requests_arrive_as_they_were_made() {
     let world = World::new().await;
     for (line, expect) in [
-        ("fetch('https://a.example/x?q=1#f')", json!({"method": "GET", "form": "empty", "url": "https://a.example/x?q=1#f"})),
-        ("fetch(new URL('https://a.example'), {method: 'post', body: 'hi'})", json!({"method": "POST", "form": "bytes", "body": "hi"})),
-        ("fetch('https://a.example', {method: 'PUT', body: new URLSearchParams({a: '1'})})", json!({"form": "bytes", "body": "a=1"})),
+        (
+            "fetch('https://a.example/x?q=1#f')",
+            json!({"method": "GET", "form": "empty", "url": "https://a.example/x?q=1#f"}),
+        ),
+        (
+            "fetch(new URL('https://a.example'), {method: 'post', body: 'hi'})",
+            json!({"method": "POST", "form": "bytes", "body": "hi"}),
+        ),
+        (
+            "fetch('https://a.example', {method: 'PUT', body: new URLSearchParams({a: '1'})})",
+            json!({"form": "bytes", "body": "a=1"}),
+        ),
         ("fetch('https://a.example', {redirect: 'manual'})", json!({"redirect": "Manual"})),
-        ("fetch(new Request('https://a.example', {method: 'POST', body: 'r'}))", json!({"form": "stream", "body": "r"})),
+        (
+            "fetch(new Request('https://a.example', {method: 'POST', body: 'r'}))",
+            json!({"form": "stream", "body": "r"}),
+        ),
         (
             "fetch('https://a.example', {method: 'POST', body: new ReadableStream({
                start(c) { for (let i = 0; i < 20; i++) c.enqueue(new Uint8Array(50_000)); c.close(); }})})",
@@ -80,11 +96,15 @@ async fn answers_are_what_the_platform_says_they_are() {
                      await r.clone().text(), (await r.json()).b];",
         )
         .await;
-    let host = TestHost::new(|_| Box::pin(async { Ok(answer(404, Body::Bytes(Bytes::from_static(br#"{"b":[1]}"#)))) }));
+    let host = TestHost::new(|_| {
+        Box::pin(async { Ok(answer(404, Body::Bytes(Bytes::from_static(br#"{"b":[1]}"#)))) })
+    });
     let output = invoke(&function, "f", json!(null), host).await.map(json_of);
-    let expect = json!([true, 404, false, "https://api.example/end", true, ["a=1", "b=2"], "{\"b\":[1]}", [1]]);
+    let expect =
+        json!([true, 404, false, "https://api.example/end", true, ["a=1", "b=2"], "{\"b\":[1]}", [1]]);
     assert_eq!(output, Ok(expect));
-    let empty = world.function("const r = await fetch('https://a.example'); return [r.status, r.body];").await;
+    let empty =
+        world.function("const r = await fetch('https://a.example'); return [r.status, r.body];").await;
     let host = TestHost::new(|_| Box::pin(async { Ok(answer(204, Body::Empty)) }));
     assert_eq!(invoke(&empty, "f", json!(null), host).await.map(json_of), Ok(json!([204, null])));
 }
@@ -129,9 +149,12 @@ async fn answers_stream_with_flow_control() {
 async fn failures_reach_the_function_as_type_errors() {
     let world = World::new().await;
     let function = world
-        .function("try { await fetch('https://a.example'); } catch (e) { return [e.name, e.message, e.code]; }")
+        .function(
+            "try { await fetch('https://a.example'); } catch (e) { return [e.name, e.message, e.code]; }",
+        )
         .await;
-    let host = TestHost::new(|_| Box::pin(async { Err(HostError::new("egress_dns", "a.example has no address")) }));
+    let host =
+        TestHost::new(|_| Box::pin(async { Err(HostError::new("egress_dns", "a.example has no address")) }));
     let output = invoke(&function, "f", json!(null), host).await.map(json_of);
     assert_eq!(output, Ok(json!(["TypeError", "a.example has no address", "egress_dns"])));
 
@@ -139,7 +162,8 @@ async fn failures_reach_the_function_as_type_errors() {
         .function("try { await (await fetch('https://a.example')).text(); } catch (e) { return [e.name, e.message]; }")
         .await;
     let host = TestHost::new(|_| {
-        let pieces = vec![Ok(Bytes::from_static(b"begin")), Err(HostError::new("egress_connection", "it broke off"))];
+        let pieces =
+            vec![Ok(Bytes::from_static(b"begin")), Err(HostError::new("egress_connection", "it broke off"))];
         let body = Body::Stream(futures::stream::iter(pieces).boxed());
         Box::pin(async { Ok(answer(200, body)) })
     });
@@ -171,9 +195,15 @@ async fn aborting_ends_the_call_at_the_host() {
              try { await fetch('https://a.example', {signal: c.signal}); } catch (e) { return e.name; }",
             "AbortError",
         ),
-        ("try { await fetch('https://a.example', {signal: AbortSignal.timeout(20)}); } catch (e) { return e.name; }", "TimeoutError"),
+        (
+            "try { await fetch('https://a.example', {signal: AbortSignal.timeout(20)}); } catch (e) { return e.name; }",
+            "TimeoutError",
+        ),
         ("fetch('https://a.example').catch(() => {}); return 'left';", "left"),
-        ("return await Promise.race([fetch('https://a.example'), new Promise((r) => setTimeout(r, 20, 'won'))]);", "won"),
+        (
+            "return await Promise.race([fetch('https://a.example'), new Promise((r) => setTimeout(r, 20, 'won'))]);",
+            "won",
+        ),
     ] {
         let function = world.function(body).await;
         let dropped = Arc::new(tokio::sync::Notify::new());

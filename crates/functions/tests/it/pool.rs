@@ -54,7 +54,12 @@ async fn a_broken_version_leaves_the_old_one_serving() {
     let read = || ProjectFunctions::open(folder.path()).unwrap();
     let bundle = world.runtime.bundle(&read()).await.unwrap();
     world.runtime.deploy(id, bundle.clone()).await.unwrap();
-    for broken in ["export default (", "export const a = 1;", "throw new Error('at load');", "import './none.ts'; export default () => 1;"] {
+    for broken in [
+        "export default (",
+        "export const a = 1;",
+        "throw new Error('at load');",
+        "import './none.ts'; export default () => 1;",
+    ] {
         std::fs::write(folder.path().join("functions/f.ts"), broken).unwrap();
         let deployed = match world.runtime.bundle(&read()).await {
             Ok(bundle) => world.runtime.deploy(id, bundle).await.map(|_| ()),

@@ -75,7 +75,9 @@ async fn a_run_repeats_from_its_seed_and_clock() {
     let second = world.serve(&[("functions/f.ts", &handler(&body))]).await;
     assert_ne!(first.pids(), second.pids());
     let (replayed, again) = run(&second, 7, Some(clock.clone())).await;
-    for ((source, left), right) in SOURCES.iter().zip(recorded.as_array().unwrap()).zip(replayed.as_array().unwrap()) {
+    for ((source, left), right) in
+        SOURCES.iter().zip(recorded.as_array().unwrap()).zip(replayed.as_array().unwrap())
+    {
         assert_eq!(left, right, "{source}");
     }
     assert_eq!(again, clock);
@@ -88,7 +90,8 @@ async fn a_run_repeats_from_its_seed_and_clock() {
 async fn clock_reads_are_near_the_truth_and_bounded() {
     let world = World::new().await;
     let function = world.function("for (let i = 0; i < 10_050; i++) Date.now(); return Date.now();").await;
-    let before = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64;
+    let before =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64;
     let (now, clock) = run(&function, 1, None).await;
     let now = now.as_i64().unwrap();
     assert!((before - 1_000..before + 10_000).contains(&now), "{now} {before}");
@@ -98,7 +101,8 @@ async fn clock_reads_are_near_the_truth_and_bounded() {
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_calls_do_not_share_randomness() {
     let world = World::new().await;
-    let body = "const out = []; for (let i = 0; i < 20; i++) { out.push(Math.random()); await 0; } return out;";
+    let body =
+        "const out = []; for (let i = 0; i < 20; i++) { out.push(Math.random()); await 0; } return out;";
     let function = world.function(body).await;
     let alone = run(&function, 3, None).await.0;
     let calls: Vec<_> = (0..8)

@@ -41,7 +41,9 @@ async fn files_cannot_be_read_by_import() {
         // A literal path is refused when the bundle is made, a computed one by the process.
         let body = format!("try {{ return 'reached ' + ({expression}); }} catch (e) {{ return e.message; }}");
         match world.try_serve(&[("functions/f.ts", &handler(&body))]).await {
-            Err(error) => assert!(error.to_string().contains("outside of the project"), "{expression}: {error}"),
+            Err(error) => {
+                assert!(error.to_string().contains("outside of the project"), "{expression}: {error}")
+            }
             Ok(function) => {
                 let said = call(&function, json!(null)).await.unwrap().to_string();
                 assert!(said.contains("Requires read access"), "{expression}: {said}");
@@ -74,9 +76,13 @@ async fn nothing_is_fetched_by_import() {
     let mut settings = settings();
     settings.deno = wrapper;
     let world = World::with(settings).await;
-    for specifier in
-        ["npm:left-pad@1", "jsr:@std/assert@1", "left-pad", &format!("http://127.0.0.1:{port}/x.js"), "https://esm.sh/x"]
-    {
+    for specifier in [
+        "npm:left-pad@1",
+        "jsr:@std/assert@1",
+        "left-pad",
+        &format!("http://127.0.0.1:{port}/x.js"),
+        "https://esm.sh/x",
+    ] {
         let said = attempt(&world, &format!("await import({specifier:?} + '')")).await;
         assert!(!said.starts_with("reached"), "{specifier}: {said}");
     }
@@ -87,7 +93,10 @@ async fn nothing_is_fetched_by_import() {
 async fn unsupported_apis_say_what_to_use() {
     let world = World::new().await;
     for (expression, expect) in [
-        ("await Deno.connect({port: 80})", "Deno.connect is not available in functions: sockets cannot be opened; use `fetch`"),
+        (
+            "await Deno.connect({port: 80})",
+            "Deno.connect is not available in functions: sockets cannot be opened; use `fetch`",
+        ),
         ("Deno.serve(() => {})", "every function has a route of its own already"),
         ("Deno.listen({port: 1})", "every function has a route of its own already"),
         ("await Deno.resolveDns('a', 'A')", "use `fetch`"),
@@ -98,7 +107,10 @@ async fn unsupported_apis_say_what_to_use() {
         ("await Deno.permissions.request({name: 'net'})", "permissions"),
         ("Deno.hostname()", "functions cannot look at the machine they run on"),
         ("Deno.env.set('A', 'b')", "the environment belongs to the project's configuration"),
-        ("new WebSocket('ws://a.example')", "WebSocket is not available in functions: sockets cannot be opened; use `fetch`"),
+        (
+            "new WebSocket('ws://a.example')",
+            "WebSocket is not available in functions: sockets cannot be opened; use `fetch`",
+        ),
         ("new EventSource('https://a.example')", "as a stream"),
         ("new Worker('data:text/javascript,1', {type: 'module'})", "threads cannot be started"),
         ("new BroadcastChannel('x')", "ctx.functions"),
@@ -111,12 +123,27 @@ async fn unsupported_apis_say_what_to_use() {
         ("process.abort()", "functions cannot act on their process"),
         ("process.chdir('/')", "functions cannot act on their process"),
         ("process.getBuiltinModule('vm').runInNewContext('1')", "cannot be replayed"),
-        ("new (process.getBuiltinModule('worker_threads').Worker)('1', {eval: true})", "threads cannot be started"),
-        ("process.getBuiltinModule('fs').readFileSync('/etc/hostname')", "functions have no files beyond their own bundle"),
+        (
+            "new (process.getBuiltinModule('worker_threads').Worker)('1', {eval: true})",
+            "threads cannot be started",
+        ),
+        (
+            "process.getBuiltinModule('fs').readFileSync('/etc/hostname')",
+            "functions have no files beyond their own bundle",
+        ),
         ("throw process.getBuiltinModule('child_process').spawnSync('ls').error", "spawnSync ls ENOENT"),
-        ("await new Promise((_, no) => process.getBuiltinModule('net').connect(80, '127.0.0.1').on('error', no))", "use `fetch`"),
-        ("await new Promise((_, no) => process.getBuiltinModule('http').get('http://127.0.0.1/').on('error', no))", "use `fetch`"),
-        ("await crypto.subtle.generateKey({name: 'ECDSA', namedCurve: 'P-256'}, true, ['sign'])", "ctx.secrets.get"),
+        (
+            "await new Promise((_, no) => process.getBuiltinModule('net').connect(80, '127.0.0.1').on('error', no))",
+            "use `fetch`",
+        ),
+        (
+            "await new Promise((_, no) => process.getBuiltinModule('http').get('http://127.0.0.1/').on('error', no))",
+            "use `fetch`",
+        ),
+        (
+            "await crypto.subtle.generateKey({name: 'ECDSA', namedCurve: 'P-256'}, true, ['sign'])",
+            "ctx.secrets.get",
+        ),
     ] {
         let body = format!("return await (async () => {{ {expression}; return 'reached'; }})();");
         let function = world.function(&body).await;
@@ -165,7 +192,8 @@ async fn the_internals_of_deno_and_of_the_worker_give_nothing_away() {
     }
     // Its modules can be imported, since they are loaded; what they hold cannot be reached by it.
     let runtime = std::fs::read_dir(settings().data).unwrap();
-    let folder = runtime.flatten().find(|entry| entry.file_name().to_string_lossy().starts_with("runtime-")).unwrap();
+    let folder =
+        runtime.flatten().find(|entry| entry.file_name().to_string_lossy().starts_with("runtime-")).unwrap();
     let clock = folder.path().join("clock.ts").display().to_string();
     let said = attempt(&world, &format!("(await import({clock:?} + '')).createRealClock()()")).await;
     let reads = attempt(&world, "Date.now()").await;
@@ -174,7 +202,11 @@ async fn the_internals_of_deno_and_of_the_worker_give_nothing_away() {
     let said = attempt(&world, &format!("Object.keys(await import({main:?} + '')).length")).await;
     assert_eq!(said, "reached: 0");
     // The socket is gone and the permission for it as well.
-    let said = attempt(&world, "await new Promise((_, no) => process.getBuiltinModule('net').connect('/tmp/x').on('error', no))").await;
+    let said = attempt(
+        &world,
+        "await new Promise((_, no) => process.getBuiltinModule('net').connect('/tmp/x').on('error', no))",
+    )
+    .await;
     assert!(said.contains("Requires"), "{said}");
 }
 
@@ -183,6 +215,7 @@ async fn one_project_cannot_read_another() {
     let world = World::new().await;
     let victim = world.serve(&[("functions/f.ts", &handler("return 'secret';"))]).await;
     let path = victim.bundle().folder.join("functions/f.ts").display().to_string();
-    let said = attempt(&world, &format!("(await import({path:?} + '', {{with: {{type: 'text'}}}})).default")).await;
+    let said =
+        attempt(&world, &format!("(await import({path:?} + '', {{with: {{type: 'text'}}}})).default")).await;
     assert!(said.contains("Requires read access"), "{said}");
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use flux_functions::{
-    Answer, Call, DeployError, Deployment, FunctionError, Host, HostError, Invocation, Invoked, LogLine, Output,
-    ProjectFunctions, Runtime, Settings, Spare, find_deno,
+    Answer, Call, DeployError, Deployment, FunctionError, Host, HostError, Invocation, Invoked, LogLine,
+    Output, ProjectFunctions, Runtime, Settings, Spare, find_deno,
 };
 use futures::StreamExt;
 use futures::future::BoxFuture;
@@ -153,7 +153,9 @@ pub(crate) fn json_of(invoked: Invoked) -> Json {
 }
 
 /// Status, headers and body of a returned `Response`.
-pub(crate) async fn response_of(invoked: Invoked) -> (u16, BTreeMap<String, String>, Result<Bytes, FunctionError>) {
+pub(crate) async fn response_of(
+    invoked: Invoked,
+) -> (u16, BTreeMap<String, String>, Result<Bytes, FunctionError>) {
     let Output::Response { status, headers, mut body } = invoked.output else { panic!("no Response") };
     let mut all = Vec::new();
     let mut end = Ok(());
