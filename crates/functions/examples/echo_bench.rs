@@ -15,6 +15,7 @@ use futures::future::BoxFuture;
 const INPUT: &str = r#"{"order":{"id":"ord_1842","customer":"Ada Lovelace","total":1290.5,"items":[{"sku":"a","n":2},{"sku":"b","n":1}]}}"#;
 const ROUND_TRIPS: usize = 20_000;
 const STARTS: usize = 40;
+const IDLE: usize = 10;
 const LOAD: Duration = Duration::from_secs(3);
 
 /// Answers every host call at once with null.
@@ -72,11 +73,16 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     println!("spawn to first answer: p50 {} us, p95 {} us", part(&mut starts, 0.5), part(&mut starts, 0.95));
 
-    let idle = runtime.prepare(bundle.clone()).await?;
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    for pid in idle.pids() {
-        println!("idle process: {} KiB PSS, {} KiB private", pss(pid, "Pss:")?, pss(pid, "Private_Dirty:")?);
+    let mut idle = Vec::new();
+    for _ in 0..IDLE {
+        idle.push(runtime.prepare(bundle.clone()).await?);
     }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let pids: Vec<u32> = idle.iter().flat_map(|deployment| deployment.pids()).collect();
+    let of_all = |field: &str| pids.iter().map(|pid| kib(*pid, field)).sum::<std::io::Result<u64>>();
+    let (shared, private) = (of_all("Pss:")? / IDLE as u64, of_all("Private_Dirty:")? / IDLE as u64);
+    println!("idle process, {IDLE} of them: {shared} KiB PSS, {private} KiB of them its own");
+    drop(idle);
     replacement("without spare", &runtime, bundle.clone()).await?;
     replacement("with spare", &with_spare, bundle).await?;
     saved_to_served(&runtime, project.path()).await
@@ -191,7 +197,7 @@ fn cpu_ms(pid: u32) -> std::io::Result<u64> {
     Ok(fields.into_iter().flatten().filter_map(|ticks| ticks.parse::<u64>().ok()).sum::<u64>() * 10)
 }
 
-fn pss(pid: u32, field: &str) -> std::io::Result<u64> {
+fn kib(pid: u32, field: &str) -> std::io::Result<u64> {
     let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
     let line = rollup.lines().find_map(|line| line.strip_prefix(field)).unwrap_or_default();
     Ok(line.trim().trim_end_matches(" kB").parse().unwrap_or(0))

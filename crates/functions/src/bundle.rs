@@ -16,9 +16,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
+use tokio::process::Command;
 
 use crate::error::DeployError;
 use crate::project::{Function, ProjectFunctions};
+use crate::settings::Settings;
 use graph::Graph;
 
 /// Bytes of all modules of a bundle, without packages.
@@ -98,13 +100,18 @@ impl Bundle {
 /// Where bundles are made and kept.
 #[derive(Debug)]
 pub(crate) struct Place {
-    deno: PathBuf,
+    settings: Arc<Settings>,
     data: PathBuf,
 }
 
 impl Place {
-    pub(crate) fn new(deno: PathBuf, data: PathBuf) -> Self {
-        Self { deno, data }
+    /// `data` is the absolute path of the folder that the settings name.
+    pub(crate) fn new(settings: Arc<Settings>, data: PathBuf) -> Self {
+        Self { settings, data }
+    }
+
+    fn deno(&self) -> Command {
+        Command::new(&self.settings.deno)
     }
 
     /// Deno's cache: compiled modules and downloaded packages.
@@ -186,7 +193,7 @@ fn read_sources(root: &Path, modules: &[String]) -> Result<Sources, DeployError>
     let mut total = 0;
     for module in modules {
         let path = root.join(module);
-        let bytes = fs::read(&path).map_err(|error| files(&path, &error))?;
+        let bytes = read_inside(root, &path).map_err(|error| files(&path, &error))?;
         total += bytes.len() as u64;
         sources.insert(module.clone(), bytes);
     }
@@ -196,6 +203,16 @@ fn read_sources(root: &Path, modules: &[String]) -> Result<Sources, DeployError>
         )));
     }
     Ok(sources)
+}
+
+/// Reads a file of the project. A link that leads out of it is refused: a project may come from
+/// somebody who must not read the server's files.
+fn read_inside(root: &Path, path: &Path) -> io::Result<Vec<u8>> {
+    let real = fs::canonicalize(path)?;
+    if !real.starts_with(root) {
+        return Err(io::Error::other("it is a link that leads out of the project"));
+    }
+    fs::read(real)
 }
 
 fn id_of(manifest: &str, sources: &Sources, import_map: Option<&str>) -> BundleId {

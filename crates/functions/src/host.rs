@@ -16,13 +16,14 @@ use crate::error::CallSite;
 
 /// Answers the host calls of one invocation, and takes its logs.
 ///
-/// Both methods are called from the task that reads the worker's frames. `log` must not block.
+/// Each call has a task of its own. `log`, and the calls that begin and end spans, come from the
+/// task that reads the worker's frames: they must not block.
 pub trait Host: Send + Sync + 'static {
-    /// Carries out one call. Dropped when the invocation ends, is cancelled or, for
-    /// [`HostCall::Fetch`], when the function aborts it.
+    /// Carries out one call. Calls of one invocation run at the same time; spans are begun and ended
+    /// in the order in which the function did so.
     ///
-    /// Calls of one invocation run at the same time, except that [`HostCall::SpanStart`] and
-    /// [`HostCall::SpanEnd`] are polled to their first pending point in the order they were made.
+    /// A [`HostCall::Fetch`] is dropped when the function aborts it or ends without it. The others
+    /// run to their end even if nobody waits for the answer any more: nothing is left half done.
     fn call(self: Arc<Self>, call: Call) -> BoxFuture<'static, Result<Answer, HostError>>;
 
     /// Takes a line that the function logged.

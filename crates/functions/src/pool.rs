@@ -38,6 +38,8 @@ struct State {
     spare_starting: bool,
     /// The last failed start.
     failed: Option<(Instant, String)>,
+    /// No further calls are taken and no workers started.
+    ended: bool,
 }
 
 /// What there is for a call.
@@ -85,6 +87,9 @@ impl Pool {
     fn find(self: &Arc<Self>, since: Instant) -> Result<Found, FunctionError> {
         let settings = &self.plan.settings;
         let mut state = self.state.lock();
+        if state.ended {
+            return Err(FunctionError::Cancelled("the server is shutting down".to_owned()));
+        }
         if let Some((_, why)) = state.failed.as_ref().filter(|(at, _)| *at >= since)
             && state.serving.is_empty()
         {
@@ -153,7 +158,8 @@ impl Pool {
     fn keep_spare(self: &Arc<Self>) {
         {
             let mut state = self.state.lock();
-            if self.plan.settings.spare == Spare::None || state.spare.is_some() || state.spare_starting {
+            let is_wanted = self.plan.settings.spare == Spare::Kept && !state.ended;
+            if !is_wanted || state.spare.is_some() || state.spare_starting {
                 return;
             }
             state.spare_starting = true;
@@ -194,7 +200,7 @@ impl Pool {
         let mut state = self.state.lock();
         if let Some(spare) = state.spare.take() {
             state.serving.push(spare);
-        } else if state.serving.is_empty() && state.starting == 0 && !state.spare_starting {
+        } else if state.serving.is_empty() && state.starting == 0 && !state.spare_starting && !state.ended {
             state.starting += 1;
             drop(state);
             self.start_worker();
@@ -203,6 +209,19 @@ impl Pool {
         drop(state);
         self.changed.notify_waiters();
         self.keep_spare();
+    }
+
+    /// Ends every worker once its calls have ended.
+    pub(crate) fn end(&self) {
+        let mut state = self.state.lock();
+        state.ended = true;
+        let workers: Vec<Arc<Worker>> = state.serving.drain(..).collect();
+        let spare = state.spare.take();
+        drop(state);
+        for worker in workers.into_iter().chain(spare) {
+            tokio::spawn(Self::drain(worker, self.plan.settings.drain));
+        }
+        self.changed.notify_waiters();
     }
 
     async fn drain(worker: Arc<Worker>, most: Duration) {

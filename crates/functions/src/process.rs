@@ -154,7 +154,15 @@ impl Plan {
         for (resource, most) in
             [(Resource::Core, 0), (Resource::Nofile, OPEN_FILES_MAX), (Resource::Fsize, OUTPUT_BYTES_MAX)]
         {
-            prlimit(Some(pid), resource, limit(most))?;
+            match prlimit(Some(pid), resource, limit(most)) {
+                // Limits of another user's process may be changed with CAP_SYS_RESOURCE only.
+                Err(rustix::io::Errno::PERM) if self.user.is_some() => {
+                    tracing::warn!(?resource, most, "the limit cannot be set on a process of another user");
+                }
+                set => {
+                    set?;
+                }
+            }
         }
         let group =
             self.cgroup.as_deref().map(|folder| Group::enter(folder, pid, self.memory_mb)).transpose()?;

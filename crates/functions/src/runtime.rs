@@ -1,11 +1,13 @@
 //! Which version of which project is active, and the change from one to the next.
 
 use std::collections::HashMap;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use flux_model::ProjectId;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tokio::process::Command;
 use tokio::sync::mpsc;
 
@@ -21,6 +23,8 @@ use crate::runtime_files;
 use crate::settings::Settings;
 use crate::worker::{WorkerPlan, WorkerStartError};
 
+/// How long workers may take to end after their last call.
+const END_GRACE: Duration = Duration::from_secs(2);
 /// Major version of Deno that this was written for.
 const DENO_MAJOR: &str = "2.";
 
@@ -32,8 +36,10 @@ pub struct Runtime {
     main: PathBuf,
     sockets: tempfile::TempDir,
     active: RwLock<HashMap<ProjectId, Arc<Deployment>>>,
+    /// The pools of all versions that are not gone.
+    pools: Mutex<Vec<Weak<Pool>>>,
     /// Cloned into each worker, so that the end of all of them can be waited for.
-    alive: parking_lot::Mutex<Option<mpsc::Sender<()>>>,
+    alive: Mutex<Option<mpsc::Sender<()>>>,
     ended: tokio::sync::Mutex<mpsc::Receiver<()>>,
 }
 
@@ -55,14 +61,21 @@ impl Runtime {
         }
         let main = runtime_files::write(&data).map_err(files)?;
         let sockets = tempfile::Builder::new().prefix("flux-").tempdir().map_err(files)?;
+        if settings.user.is_some() {
+            // Another user has to get to its socket, which is its own.
+            std::fs::set_permissions(sockets.path(), std::fs::Permissions::from_mode(0o711))
+                .map_err(files)?;
+        }
         let (alive, ended) = mpsc::channel(1);
+        let settings = Arc::new(settings);
         Ok(Self {
-            place: Place::new(settings.deno.clone(), data),
-            settings: Arc::new(settings),
+            place: Place::new(Arc::clone(&settings), data),
+            settings,
             main,
             sockets,
             active: RwLock::default(),
-            alive: parking_lot::Mutex::new(Some(alive)),
+            pools: Mutex::default(),
+            alive: Mutex::new(Some(alive)),
             ended: tokio::sync::Mutex::new(ended),
         })
     }
@@ -88,7 +101,7 @@ impl Runtime {
     /// # Errors
     /// If a function does not load: file, line and code frame say where.
     pub async fn prepare(&self, bundle: Bundle) -> Result<Arc<Deployment>, DeployError> {
-        let alive = self.alive.lock().clone();
+        let alive = self.alive.lock().as_ref().map(mpsc::Sender::downgrade);
         let alive = alive.ok_or_else(|| DeployError::Deno("the runtime is shutting down".to_owned()))?;
         let memory_mb = bundle.functions.iter().filter_map(|function| function.memory_mb).max();
         let process = Plan {
@@ -109,14 +122,19 @@ impl Runtime {
             bundle: of_workers,
             settings,
             keeper,
-            _alive: alive,
+            alive,
         })
         .await;
         let (pool, loaded) = started.map_err(|error| match error {
             WorkerStartError::Faults(faults) => DeployError::Project(faults),
             WorkerStartError::Process(error) => DeployError::Deno(error.to_string()),
             WorkerStartError::Broken(_) | WorkerStartError::Silent => DeployError::Load(error.to_string()),
+            WorkerStartError::ShuttingDown => DeployError::Deno(error.to_string()),
         })?;
+        let mut pools = self.pools.lock();
+        pools.retain(|pool| pool.strong_count() > 0);
+        pools.push(Arc::downgrade(&pool));
+        drop(pools);
         Ok(Arc::new(Deployment::new(bundle, loaded, Arc::clone(&self.settings), pool)))
     }
 
@@ -160,11 +178,17 @@ impl Runtime {
     }
 
     /// Serves nothing from now on and waits until the processes of all versions have ended. Calls
-    /// in flight finish first: who does not want to wait drops them.
+    /// in flight may finish first, for as long as [`Settings::drain`] says.
     pub async fn shutdown(&self) {
         self.alive.lock().take();
         self.active.write().clear();
-        while self.ended.lock().await.recv().await.is_some() {}
+        let pools = std::mem::take(&mut *self.pools.lock());
+        for pool in pools.iter().filter_map(Weak::upgrade) {
+            pool.end();
+        }
+        let ended = async { while self.ended.lock().await.recv().await.is_some() {} };
+        // Whoever still holds an output that is not read to its end holds its worker as well.
+        let _ = tokio::time::timeout(self.settings.drain + END_GRACE, ended).await;
     }
 }
 

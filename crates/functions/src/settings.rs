@@ -1,6 +1,7 @@
 //! What the operator decides about the runtime, with defaults. Reading configuration is the
 //! binary's business.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -34,6 +35,10 @@ pub struct Settings {
     pub drain: Duration,
     /// User and group that processes run as, where the server may change them.
     pub user: Option<User>,
+    /// The environment in which packages are installed: proxies, registries, authorities, the home
+    /// folder. A project's `.npmrc` can send any of it to a registry of its choice, so a server
+    /// that bundles the projects of others gives only what they may know.
+    pub environment: Vec<(OsString, OsString)>,
     /// A cgroup v2 folder that the server may write to. Each process gets a group of its own in it.
     pub cgroup: Option<PathBuf>,
 }
@@ -73,6 +78,7 @@ impl Settings {
             recycle_age: Duration::from_secs(3_600),
             drain: Duration::from_secs(30),
             user: None,
+            environment: Vec::new(),
             cgroup: None,
         }
     }

@@ -32,7 +32,7 @@ pub(crate) use start::{Loaded, WorkerPlan, WorkerStartError};
 use table::{Entry, Table};
 
 /// How long a worker may take to confirm that it gave up a call.
-const ABORT_GRACE: Duration = Duration::from_millis(250);
+const ABORT_GRACE: Duration = Duration::from_millis(500);
 
 /// Is told what happens to a worker.
 pub(crate) trait Keeper: Send + Sync {
@@ -63,6 +63,8 @@ pub(crate) struct Worker {
     /// Wakes the supervision when the first call comes in.
     busy: tokio::sync::Notify,
     plan: Arc<WorkerPlan>,
+    /// Whoever waits for the end of all workers waits until the last of these is dropped.
+    _alive: tokio::sync::mpsc::Sender<()>,
 }
 
 /// A place for one call in a worker, from before it begins until after it ended.

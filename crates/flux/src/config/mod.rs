@@ -159,6 +159,11 @@ pub(crate) fn search_path() -> Vec<std::path::PathBuf> {
     std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default()
 }
 
+/// Every variable of the process.
+pub(crate) fn whole_environment() -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
+    std::env::vars_os().collect()
+}
+
 fn read_file(path: &Path) -> Result<Table, CommandError> {
     let shown = path.display();
     let unreadable = |error: std::io::Error| invalid(format!("{shown} cannot be read: {error}"));

@@ -10,7 +10,7 @@ use anyhow::Context;
 use flux_data::{DataError, Database, MigrateMode, Migration, Options, Policy, Source};
 use flux_egress::SecretSource;
 use flux_engine::{Clock, FunctionParts, SystemClock};
-use flux_functions::{Runtime, Settings};
+use flux_functions::{Runtime, Settings, find_deno};
 use sha2::{Digest, Sha256};
 
 use crate::config;
@@ -25,14 +25,6 @@ const DATABASE_FILE: &str = "project.db";
 pub(crate) const POLICIES_FILE: &str = "policies.json";
 /// The project's migrations.
 const MIGRATIONS_FOLDER: &str = "migrations";
-/// The binary, within an npm package of Deno.
-const DENO_PACKAGES: [&str; 4] = [
-    "node_modules/@deno/linux-x64-glibc/deno",
-    "node_modules/@deno/linux-arm64-glibc/deno",
-    "node_modules/@deno/darwin-x64/deno",
-    "node_modules/@deno/darwin-arm64/deno",
-];
-
 /// What functions shall run with.
 #[derive(Debug, Clone)]
 pub(crate) struct FunctionsSetup {
@@ -53,7 +45,9 @@ impl FunctionsSetup {
         root: &Path,
         declared: Option<&Declared>,
     ) -> Result<Option<Self>, CommandError> {
-        let Some(deno) = config.functions.deno.clone().or_else(|| find_deno(root)) else { return Ok(None) };
+        let Some(deno) = config.functions.deno.clone().or_else(|| nearest_deno(root)) else {
+            return Ok(None);
+        };
         let (data, functions) = (&config.storage.data, &config.functions);
         let settings = Settings {
             processes_max: functions.processes_max.max(1),
@@ -62,6 +56,8 @@ impl FunctionsSetup {
             timeout: Duration::from_millis(functions.timeout_ms),
             memory_mb: functions.memory_mb,
             cpu: Duration::from_millis(functions.cpu_ms),
+            // Packages are those of the developer who runs this, installed as they would do it.
+            environment: config::whole_environment(),
             ..Settings::new(deno, data.join(FUNCTIONS_FOLDER))
         };
         let database = match declared.and_then(|declared| declared.url.clone()) {
@@ -114,9 +110,8 @@ fn refused(error: &DataError) -> CommandError {
 }
 
 /// The nearest Deno: of the project or a folder above it, then of the `PATH`.
-fn find_deno(root: &Path) -> Option<PathBuf> {
-    let installed =
-        root.ancestors().flat_map(|folder| DENO_PACKAGES.iter().map(move |path| folder.join(path)));
-    let on_path = config::search_path().into_iter().map(|folder| folder.join("deno"));
-    installed.chain(on_path).find(|path| path.is_file())
+fn nearest_deno(root: &Path) -> Option<PathBuf> {
+    let on_path =
+        || config::search_path().into_iter().map(|folder| folder.join("deno")).find(|path| path.is_file());
+    find_deno(root).or_else(on_path)
 }

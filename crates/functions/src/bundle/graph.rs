@@ -5,7 +5,6 @@ use std::fs;
 use std::path::Path;
 
 use serde::Deserialize;
-use tokio::process::Command;
 
 use super::Place;
 use crate::error::{DeployError, ProjectFault};
@@ -88,7 +87,7 @@ impl Graph {
             .map(|function| format!("import {:?};\n", url(&root.join(&function.file))))
             .collect();
         fs::write(&entry, imports).map_err(|error| super::files(&entry, &error))?;
-        let mut command = Command::new(&place.deno);
+        let mut command = place.deno();
         command.args(["info", "--json", "--no-remote", "--no-lock", "--node-modules-dir=manual"]);
         let config = root.join("deno.json");
         match config.is_file() {

@@ -3,13 +3,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use sha2::{Digest, Sha256};
-use tokio::process::Command;
 
-use super::{FORMAT, PACKAGES, Place, files, publish};
+use super::{FORMAT, PACKAGES, Place, files, publish, read_inside};
 use crate::error::DeployError;
 
 /// Files that say which packages a project wants, and where from.
@@ -23,8 +23,15 @@ pub(super) async fn install(
     root: &Path,
     imported: &BTreeSet<String>,
 ) -> Result<PathBuf, DeployError> {
-    let wishes: Vec<(&str, Vec<u8>)> =
-        WISHES.iter().filter_map(|name| Some((*name, fs::read(root.join(name)).ok()?))).collect();
+    let mut wishes = Vec::new();
+    for name in WISHES {
+        let path = root.join(name);
+        match read_inside(root, &path) {
+            Ok(bytes) => wishes.push((*name, bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(files(&path, &error)),
+        }
+    }
     let folder = place.packages().join(name_of(&wishes, imported));
     if folder.join(PACKAGES).is_dir() {
         return Ok(folder);
@@ -46,9 +53,11 @@ pub(super) async fn install(
 }
 
 async fn run(place: &Place, part: &Path, entry: &Path) -> Result<(), DeployError> {
-    // The environment is passed on: it may name proxies, registries and authorities. Scripts of
-    // packages are not run.
-    let output = Command::new(&place.deno)
+    // Scripts of packages are not run.
+    let output = place
+        .deno()
+        .env_clear()
+        .envs(place.settings.environment.iter().map(|(name, value)| (name, value)))
         .args(["install", "--quiet", "--node-modules-dir=auto", "--entrypoint"])
         .arg(entry)
         .current_dir(part)

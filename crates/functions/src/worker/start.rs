@@ -32,8 +32,8 @@ pub(crate) struct WorkerPlan {
     pub(crate) bundle: Bundle,
     pub(crate) settings: Arc<Settings>,
     pub(crate) keeper: Weak<dyn Keeper>,
-    /// Dropped when the last worker has ended.
-    pub(crate) _alive: tokio::sync::mpsc::Sender<()>,
+    /// Each worker holds a sender, so that the end of all of them can be waited for.
+    pub(crate) alive: tokio::sync::mpsc::WeakSender<()>,
 }
 
 impl std::fmt::Debug for dyn Keeper {
@@ -54,6 +54,8 @@ pub(crate) enum WorkerStartError {
     Broken(String),
     #[error("the functions did not load within {} ms (LOAD_TIMEOUT): a module waits at its top level", LOAD_TIMEOUT.as_millis())]
     Silent,
+    #[error("the runtime is shutting down")]
+    ShuttingDown,
     #[error("functions do not load")]
     Faults(Vec<ProjectFault>),
 }
@@ -64,6 +66,7 @@ impl Worker {
         plan: Arc<WorkerPlan>,
         number: u64,
     ) -> Result<(Arc<Self>, Loaded), WorkerStartError> {
+        let alive = plan.alive.upgrade().ok_or(WorkerStartError::ShuttingDown)?;
         let socket = plan.sockets.join(format!("{}-{number}", &plan.bundle.id.to_string()[..12]));
         let process = plan.process.start(&socket).await?;
         let (link, mut reader) = Link::new(process.stream);
@@ -92,6 +95,7 @@ impl Worker {
             served: AtomicU64::new(0),
             places: AtomicUsize::new(0),
             busy: tokio::sync::Notify::new(),
+            _alive: alive,
             plan,
         });
         watch::begin(&worker, process.child, reader, writing);

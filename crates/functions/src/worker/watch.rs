@@ -162,14 +162,13 @@ fn close(worker: &Worker, status: std::io::Result<ExitStatus>) {
     let death = death_of(worker, status);
     *worker.death.lock() = Some(death.clone());
     let last_begun = worker.evidence.last_begun();
-    let (entries, running) = {
+    let entries = {
         let mut table = worker.table.lock();
         table.closed = true;
-        (std::mem::take(&mut table.entries), std::mem::take(&mut table.running))
+        let entries = std::mem::take(&mut table.entries);
+        entries.values().for_each(|entry| table.stop_calls(&entry.calls));
+        entries
     };
-    for (_, task) in running {
-        task.abort();
-    }
     // Before the calls are answered: who tries again must not meet this worker.
     if let Some(keeper) = worker.plan.keeper.upgrade() {
         keeper.lost(worker);

@@ -247,7 +247,8 @@ async fn clashing_routes_name_both_functions() {
 async fn functions_are_checked_against_the_declarations_of_their_project() {
     let world = World::new().await;
     let typed = "export default {
-        input: {type: 'object', properties: {id: {type: 'number'}}, required: ['id'], additionalProperties: false},
+        input: {type: 'object', properties: {id: {type: 'number'}}, required: ['id'],
+                additionalProperties: false},
         output: {type: 'string'},
         handler: (input: {id: number}) => String(input.id),
     };";

@@ -164,3 +164,22 @@ async fn a_caller_that_goes_away_ends_its_call() {
     });
     gone.await.expect("the worker gives the call up");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shutting_down_lets_calls_finish_and_ends_every_process() {
+    let world = World::new().await;
+    let function = world.function("await new Promise((r) => setTimeout(r, 200)); return 'done';").await;
+    let pid = function.pids()[0];
+    let running = tokio::spawn({
+        let function = Arc::clone(&function);
+        async move { call(&function, json!(1)).await }
+    });
+    while function.in_flight() == 0 {
+        tokio::task::yield_now().await;
+    }
+    // The version is still held here; that must not hold anything up.
+    world.runtime.shutdown().await;
+    assert_eq!(running.await.unwrap(), Ok(json!("done")));
+    assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists());
+    assert!(matches!(call(&function, json!(1)).await, Err(FunctionError::Cancelled(_))));
+}

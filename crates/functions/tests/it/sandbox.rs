@@ -1,15 +1,15 @@
 //! What functions cannot do, and what they are told instead. Each hole that was ever found has its
 //! line here.
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use flux_functions::{DeployError, FunctionError};
+use flux_functions::{DeployError, FunctionError, ProjectFunctions, User};
 use serde_json::{Value as Json, json};
 use tokio::io::AsyncReadExt;
 
-use crate::world::{World, call, deno, handler, settings};
+use crate::world::{World, call, deno, handler, project, settings};
 
 /// Runs an expression; gives what it threw, or `reached: …`.
 async fn attempt(world: &World, expression: &str) -> String {
@@ -218,4 +218,40 @@ async fn one_project_cannot_read_another() {
     let said =
         attempt(&world, &format!("(await import({path:?} + '', {{with: {{type: 'text'}}}})).default")).await;
     assert!(said.contains("Requires read access"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn links_out_of_a_project_are_not_followed() {
+    let world = World::new().await;
+    for name in ["functions/f.ts", "lib/secret.json", "package.json"] {
+        let source = "import \"../lib/secret.json\" with { type: \"json\" };\nimport \"left-pad\";\nexport default () => 1;\n";
+        let folder =
+            project(&[("functions/f.ts", source), ("lib/secret.json", "{}"), ("package.json", "{}")]);
+        let outside = folder.path().with_extension("outside");
+        std::fs::write(&outside, if name.ends_with(".ts") { source } else { "{}" }).unwrap();
+        std::fs::remove_file(folder.path().join(name)).unwrap();
+        std::os::unix::fs::symlink(&outside, folder.path().join(name)).unwrap();
+        let functions = ProjectFunctions::open(folder.path()).unwrap();
+        let error = world.runtime.bundle(&functions).await.unwrap_err();
+        std::fs::remove_file(outside).unwrap();
+        assert!(error.to_string().contains("leads out of the project"), "{name}: {error}");
+    }
+}
+
+/// Where the tests may change users, processes run as another one.
+#[tokio::test(flavor = "multi_thread")]
+async fn processes_run_as_the_user_that_is_set() {
+    if std::fs::metadata("/proc/self").unwrap().uid() != 0 {
+        return;
+    }
+    let data = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(data.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut settings = settings();
+    settings.data = data.path().to_owned();
+    settings.user = Some(User { uid: 65_534, gid: 65_534 });
+    let world = World::with(settings).await;
+    let function = world.function("return input;").await;
+    assert_eq!(call(&function, json!(1)).await, Ok(json!(1)));
+    let process = std::fs::metadata(format!("/proc/{}", function.pids()[0])).unwrap();
+    assert_eq!((process.uid(), process.gid()), (65_534, 65_534));
 }
